@@ -1,0 +1,21 @@
+#include "stack/frame_port.hpp"
+
+#include <unistd.h>
+
+namespace l4n::stack {
+
+sys::IoResult FdFramePort::read(FrameBuffer& into) noexcept {
+  const sys::IoResult result = sys::read_result(::read(fd_.get(), into.data.data(), into.data.size()));
+  into.size = result.bytes;
+  return result;
+}
+
+sys::IoResult FdFramePort::write(std::span<iovec> parts) noexcept {
+  if (!vnet_header_) {
+    parts[0].iov_base = static_cast<std::byte*>(parts[0].iov_base) + VnetHeader::kSize;
+    parts[0].iov_len -= VnetHeader::kSize;
+  }
+  return sys::write_result(::writev(fd_.get(), parts.data(), static_cast<int>(parts.size())));
+}
+
+}  // namespace l4n::stack

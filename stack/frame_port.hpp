@@ -1,0 +1,47 @@
+// The seam to whatever carries the guest's frames: a TAP, a socket that carries one frame per message, or
+// memory in tests.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <span>
+
+#include "netns/sys/fd.hpp"
+#include "netns/sys/io.hpp"
+#include "stack/frame_buffer.hpp"
+#include "stack/vnet_header.hpp"
+
+namespace l4n::stack {
+
+class FramePort {
+ public:
+  FramePort() = default;
+  FramePort(const FramePort&) = delete;
+  FramePort& operator=(const FramePort&) = delete;
+  virtual ~FramePort() = default;
+
+  // True when frames carry a VnetHeader both ways. Then partial checksums and super-segments may be sent.
+  [[nodiscard]] virtual bool has_vnet_header() const noexcept = 0;
+  // Reads one frame (with its VnetHeader, if any) into the buffer and sets its size.
+  [[nodiscard]] virtual sys::IoResult read(FrameBuffer& into) noexcept = 0;
+  // Writes one frame. The first VnetHeader::kSize bytes of parts[0] are the header; a port without headers
+  // leaves them out. A frame that cannot be written now is lost, as on any Ethernet.
+  [[nodiscard]] virtual sys::IoResult write(std::span<iovec> parts) noexcept = 0;
+};
+
+// A TAP device, or a SOCK_SEQPACKET socket with one frame per message. Non-blocking.
+class FdFramePort final : public FramePort {
+ public:
+  FdFramePort(sys::Fd fd, bool vnet_header) noexcept : fd_(std::move(fd)), vnet_header_(vnet_header) {}
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] bool has_vnet_header() const noexcept override { return vnet_header_; }
+  [[nodiscard]] sys::IoResult read(FrameBuffer& into) noexcept override;
+  [[nodiscard]] sys::IoResult write(std::span<iovec> parts) noexcept override;
+
+ private:
+  sys::Fd fd_;
+  bool vnet_header_;
+};
+
+}  // namespace l4n::stack

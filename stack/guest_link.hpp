@@ -1,0 +1,72 @@
+// Egress: everything that goes to the guest passes here and gets its virtio and Ethernet header.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "netns/sys/bytes.hpp"
+#include "netns/sys/ip_address.hpp"
+#include "stack/arp.hpp"
+#include "stack/frame_port.hpp"
+#include "stack/mac_address.hpp"
+#include "stack/packet.hpp"
+
+namespace l4n::stack {
+
+class GuestLink {
+ public:
+  // The most pieces that send() takes beside its own header.
+  static constexpr std::size_t kMaxParts = 62;
+
+  struct Counters {
+    std::uint64_t frames = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t lost = 0;  // the port did not take the frame
+  };
+
+  // `mtu`: the largest IP packet toward the guest, in bytes.
+  GuestLink(FramePort& port, unsigned mtu) noexcept : port_(port), mtu_(mtu) {}
+  GuestLink(const GuestLink&) = delete;
+  GuestLink& operator=(const GuestLink&) = delete;
+
+  [[nodiscard]] unsigned mtu() const noexcept { return mtu_; }
+  // Whether super-segments and partial checksums may be sent.
+  [[nodiscard]] bool offloads() const noexcept { return port_.has_vnet_header(); }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+  // One packet in pieces (at most kMaxParts). `vnet.checksum_start` and `header_length` count from the IP
+  // header; the Ethernet header is added here.
+  void send(const MacAddress& to, std::uint16_t ether_type, VnetHeader vnet,
+            std::span<const iovec> packet) noexcept;
+
+  void send_arp(const MacAddress& to, const ArpPacket& arp) noexcept;
+  // An IPv4 packet from us. `header` needs source, destination, protocol (and tos, ttl); length and id are
+  // set here. The payload has its checksum already. One that does not fit the MTU is not sent.
+  void send_ipv4(const MacAddress& to, Ipv4Header header, sys::Bytes payload) noexcept;
+  // An ICMP error (RFC 792) from `source` that quotes `original`, the guest's own packet from its IP header
+  // on, as far as 576 bytes allow (RFC 1812 4.3.2.3).
+  void send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type, std::uint8_t code,
+                       sys::Bytes original) noexcept;
+  // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones).
+  void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                sys::Bytes payload) noexcept;
+  // The reset of RFC 9293 3.10.7.1 that answers a segment for which there is no connection.
+  void send_tcp_reset(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                      const TcpHeader& offending, std::size_t offending_payload) noexcept;
+  // A bare acknowledgment outside of any connection (TIME-WAIT).
+  void send_tcp_ack(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                    std::uint32_t seq, std::uint32_t ack) noexcept;
+
+ private:
+  void send_tcp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                TcpHeader header) noexcept;
+
+  FramePort& port_;
+  unsigned mtu_;
+  std::uint16_t next_id_ = 1;
+  Counters counters_;
+};
+
+}  // namespace l4n::stack

@@ -1,0 +1,478 @@
+#include "stack/guest_tcp.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "lwip/init.h"
+#include "lwip/ip.h"
+#include "lwip/netif.h"
+#include "lwip/priv/tcp_priv.h"
+#include "stack/checksum.hpp"
+#include "stack/lwip_hooks.hpp"
+#include "stack/pcb_link.hpp"
+#include "stack/tcp_acceptance.hpp"
+
+namespace l4n::stack {
+namespace {
+
+constexpr sys::Duration kTick = std::chrono::milliseconds(TCP_TMR_INTERVAL);
+// How often buffers that nobody needed are given back, while there are any.
+constexpr sys::Duration kTidy = std::chrono::seconds(1);
+// The largest TCP payload of an IPv4 packet.
+constexpr std::uint32_t kLargestPayload = 65535 - kIpv4HeaderSize - kTcpHeaderSize;
+// A guest that announces less gets this (as Linux does): a tiny MSS would only multiply packets.
+constexpr std::uint16_t kSmallestMss = 48;
+// The TAP does not lose packets to congestion: open the congestion window once and for all.
+constexpr std::uint32_t kWideOpen = 2 * TCP_SND_BUF;
+
+static_assert(sizeof(pbuf_custom) <= FrameBuffer::kPbufRoom);
+static_assert(GuestConnection::kLargestCap == TCP_WND);
+
+void free_frame_pbuf(pbuf* p) noexcept {
+  // The pbuf lies at the beginning of its buffer.
+  FrameBufferReturn()(reinterpret_cast<FrameBuffer*>(p));
+}
+
+ip_addr_t to_lwip(const sys::IpAddress& address) noexcept {
+  ip_addr_t out{};
+  if (address.is_v4()) {
+    IP_SET_TYPE_VAL(out, IPADDR_TYPE_V4);
+    ip_2_ip4(&out)->addr = lwip_htonl(address.v4().value);
+  } else {
+    IP_SET_TYPE_VAL(out, IPADDR_TYPE_V6);
+    std::memcpy(ip_2_ip6(&out)->addr, address.v6().bytes.data(), address.v6().bytes.size());
+  }
+  return out;
+}
+
+bool needs_timer(const tcp_pcb& pcb) noexcept {
+  constexpr tcpflags_t kPending = TF_ACK_DELAY | TF_ACK_NOW | TF_CLOSEPEND | TF_NAGLEMEMERR;
+  const bool waiting = pcb.unacked != nullptr || pcb.unsent != nullptr || pcb.ooseq != nullptr ||
+                       pcb.refused_data != nullptr || (pcb.flags & kPending) != 0;
+  const bool resting = pcb.state == ESTABLISHED || pcb.state == CLOSE_WAIT || pcb.state == FIN_WAIT_2;
+  return waiting || !resting;
+}
+
+sys::Bytes bytes_of(const pbuf& p) noexcept { return {static_cast<const std::byte*>(p.payload), p.len}; }
+
+// The TCP checksum of an IPv4 packet in a pbuf chain: the sum of the pseudo-header, and of all the segment
+// where nobody after us completes it.
+std::uint16_t tcp_checksum(const pbuf& packet, const Ipv4Header& ip, bool partial) noexcept {
+  ChecksumAccumulator sum;
+  sum.add_pseudo_header(ip.source, ip.destination, kProtocolTcp,
+                        static_cast<std::uint32_t>(packet.tot_len - kIpv4HeaderSize));
+  if (partial) {
+    return sum.partial();
+  }
+  sum.add(bytes_of(packet).subspan(kIpv4HeaderSize));
+  for (const pbuf* p = packet.next; p != nullptr; p = p->next) {
+    sum.add(bytes_of(*p));
+  }
+  return sum.finish();
+}
+
+// What lwIP wrote, which is not yet checksummed.
+Ipv4Header read_ipv4_unchecked(const std::byte* p) noexcept {
+  Ipv4Header ip;
+  ip.tos = sys::load_u8(p + 1);
+  ip.total_length = sys::load_be16(p + 2);
+  ip.id = sys::load_be16(p + 4);
+  ip.ttl = sys::load_u8(p + 8);
+  ip.protocol = sys::load_u8(p + 9);
+  ip.source = {sys::load_be32(p + 12)};
+  ip.destination = {sys::load_be32(p + 16)};
+  ip.dont_fragment = true;
+  return ip;
+}
+
+}  // namespace
+
+// lwIP calls these; each finds its object and calls one member.
+struct LwipCallbacks {
+  static err_t accept(void* /*arg*/, tcp_pcb* /*pcb*/, err_t /*err*/) noexcept { return ERR_OK; }
+  static err_t recv(void* arg, tcp_pcb* /*pcb*/, pbuf* p, err_t /*err*/) noexcept {
+    auto* connection = static_cast<GuestConnection*>(arg);
+    p == nullptr ? static_cast<void>(connection->guest_finished_ = true) : connection->on_received(p);
+    return ERR_OK;
+  }
+  static err_t sent(void* arg, tcp_pcb* /*pcb*/, u16_t bytes) noexcept {
+    static_cast<GuestConnection*>(arg)->on_acknowledged(bytes);
+    return ERR_OK;
+  }
+  static void error(void* arg, err_t err) noexcept {
+    const auto end = err == ERR_RST    ? GuestConnection::End::reset
+                     : err == ERR_CLSD ? GuestConnection::End::finished
+                                       : GuestConnection::End::lost;
+    static_cast<GuestConnection*>(arg)->on_gone(end);
+  }
+  static err_t output(netif* interface, pbuf* p, const ip4_addr_t* /*to*/) noexcept {
+    auto* tcp = static_cast<GuestTcp*>(interface->state);
+    tcp->transmit(connection_of(interface->hints), p);
+    return ERR_OK;
+  }
+  static err_t start_interface(netif* interface) noexcept {
+    interface->output = output;
+    interface->name[0] = 'g';
+    return ERR_OK;
+  }
+  static err_t no_input(pbuf* p, netif* /*interface*/) noexcept {
+    pbuf_free(p);  // nothing enters lwIP this way
+    return ERR_OK;
+  }
+
+  // The hints that lwIP sets around output are a member of the pcb that sends; null for a reset without one.
+  static GuestConnection* connection_of(netif_hint* hints) noexcept {
+    if (hints == nullptr) {
+      return nullptr;
+    }
+    auto* pcb =
+        reinterpret_cast<tcp_pcb*>(reinterpret_cast<std::byte*>(hints) - offsetof(tcp_pcb, netif_hints));
+    return static_cast<GuestConnection*>(pcb->callback_arg);
+  }
+};
+
+struct GuestTcp::Interface {
+  netif lwip{};
+};
+
+HeldSyn HeldSyn::of(const TcpSegment& segment) noexcept {
+  HeldSyn syn;
+  syn.key = segment.key;
+  syn.mac = segment.packet.source_mac;
+  syn.isn = segment.tcp.seq;
+  syn.window = segment.tcp.window;
+  syn.mss = segment.tcp.mss.value_or(syn.mss);
+  syn.window_scale = segment.tcp.window_scale;
+  return syn;
+}
+
+GuestTcp::GuestTcp(GuestLink& link, sys::TimerQueue& timers, const sys::Clock& clock,
+                   sys::Ipv4Address address)
+    : link_(link),
+      clock_(clock),
+      time_wait_(sys::HashKey::random()),
+      interface_(std::make_unique<Interface>()),
+      tick_timer_(timers, tick_alarm_),
+      tidy_timer_(timers, tidy_alarm_) {
+  set_isn_source(sys::HashKey::random(), &clock);
+  lwip_init();
+  netif& lwip = interface_->lwip;
+  const ip4_addr_t own{lwip_htonl(address.value)};
+  netif_add(&lwip, &own, nullptr, nullptr, this, LwipCallbacks::start_interface, LwipCallbacks::no_input);
+  lwip.mtu = static_cast<u16_t>(link.mtu());
+  netif_set_default(&lwip);
+  netif_set_up(&lwip);
+  netif_set_link_up(&lwip);
+
+  tcp_pcb* any = tcp_new_ip_type(IPADDR_TYPE_ANY);
+  LWIP_ASSERT("memory for the listener", any != nullptr);
+  // The port is a placeholder: open() sets it for every SYN.
+  tcp_bind(any, IP_ANY_TYPE, 1);
+  tcp_pcb* listener = tcp_listen(any);
+  LWIP_ASSERT("memory for the listener", listener != nullptr);
+  tcp_accept(listener, LwipCallbacks::accept);
+  listener_ = reinterpret_cast<tcp_pcb_listen*>(listener);
+  unlink_listener(listener_);
+}
+
+GuestTcp::~GuestTcp() {
+  memp_free(MEMP_TCP_PCB_LISTEN, listener_);
+  netif_remove(&interface_->lwip);
+  set_isn_source({}, nullptr);
+}
+
+// Lets lwIP process one segment whose addresses are those of `key`. Takes over `p`, which begins at the TCP
+// header.
+void GuestTcp::feed(const FlowKey& key, pbuf* p) noexcept {
+  netif* interface = &interface_->lwip;
+  ip_data.current_netif = interface;
+  ip_data.current_input_netif = interface;
+  ip_data.current_iphdr_src = to_lwip(key.guest().address);
+  ip_data.current_iphdr_dest = to_lwip(key.remote().address);
+  tcp_input(p, interface);
+}
+
+bool GuestTcp::open(GuestConnection& connection, const HeldSyn& syn) noexcept {
+  constexpr std::size_t kOptions = 8;  // MSS, window scale, padding
+  pbuf* p = pbuf_alloc(PBUF_RAW, kTcpHeaderSize + kOptions, PBUF_RAM);
+  if (p == nullptr) {
+    return false;
+  }
+  const sys::Endpoint guest = syn.key.guest();
+  const sys::Endpoint remote = syn.key.remote();
+  TcpHeader header;
+  header.source_port = guest.port;
+  header.destination_port = remote.port;
+  header.seq = syn.isn;
+  header.flags = TcpFlags::kSyn;
+  header.window = syn.window;
+  header.header_length = kTcpHeaderSize + kOptions;
+  const std::span<std::byte> segment(static_cast<std::byte*>(p->payload), p->len);
+  encode_tcp(segment, header);
+  sys::ByteWriter options(segment.subspan(kTcpHeaderSize));
+  options.be32(0x02040000U | std::max(syn.mss, kSmallestMss));
+  // NOP, window scale; or four NOPs
+  options.be32(syn.window_scale ? 0x01030300U | *syn.window_scale : 0x01010101U);
+
+  connection.key_ = syn.key;
+  connection.mac_ = syn.mac;
+  tcp_pcb* pcb = nullptr;
+  {
+    ListenerLink link(listener_);
+    listener_->local_port = remote.port;
+    listener_->callback_arg = &connection;
+    feed(syn.key, p);
+    pcb = link.taken();
+  }
+  if (pcb == nullptr) {
+    return false;
+  }
+  pcb->next = nullptr;
+  connection.pcb_ = pcb;
+  connection.state_ = GuestConnection::State::syn_received;
+  tcp_recv(pcb, LwipCallbacks::recv);
+  tcp_sent(pcb, LwipCallbacks::sent);
+  tcp_err(pcb, LwipCallbacks::error);
+  tcp_nagle_disable(pcb);
+
+  // Segments toward the guest are made as large as one IP packet can be and cut by the TAP's segmentation
+  // offload to the guest's MSS, which lwIP has put into pcb->mss.
+  connection.mss_ = pcb->mss;
+  if (link_.offloads()) {
+    pcb->mss = static_cast<u16_t>(kLargestPayload / pcb->mss * pcb->mss);
+  }
+  // The SYN-ACK has announced at most 65,535 bytes, whatever lwIP notes.
+  const bool scaled = (pcb->flags & TF_WND_SCALE) != 0;
+  connection.receive_cap_ = scaled ? GuestConnection::kInitialCap : 0xffffU;
+  pcb->rcv_wnd = connection.receive_cap_;
+  pcb->rcv_ann_wnd = connection.receive_cap_;
+  pcb->rcv_ann_right_edge = pcb->rcv_nxt + 0xffffU;
+  update_ticking(connection);
+  return true;
+}
+
+// A pbuf of the segment for lwIP: the frame itself, or a copy of exact size. The header is moved up against
+// the payload, so that lwIP sees no options: it would take an MSS option from any segment.
+pbuf* GuestTcp::wrap(const TcpSegment& segment, FrameBufferPtr frame, bool copy) noexcept {
+  const std::size_t skip = segment.tcp.header_length - kTcpHeaderSize;
+  std::byte* start = segment.segment.data() + skip;
+  if (skip > 0) {
+    std::memmove(start, segment.segment.data(), kTcpHeaderSize);
+  }
+  start[12] = std::byte{kTcpHeaderSize / 4 << 4U};
+  const auto length = static_cast<u16_t>(segment.segment.size() - skip);
+  if (copy) {
+    pbuf* p = pbuf_alloc(PBUF_RAW, length, PBUF_RAM);
+    if (p != nullptr) {
+      std::memcpy(p->payload, start, length);
+    }
+    return p;
+  }
+  auto* custom = reinterpret_cast<pbuf_custom*>(frame.release()->pbuf_room.data());
+  custom->custom_free_function = free_frame_pbuf;
+  return pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, custom, start, length);
+}
+
+void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept {
+  tcp_pcb* pcb = connection.pcb_;
+  if (pcb == nullptr) {
+    return;
+  }
+  ++counters_.segments;
+  connection.mac_ = segment.packet.source_mac;
+  reply_mac_ = segment.packet.source_mac;
+  const TcpView view{pcb->rcv_nxt, pcb->rcv_wnd,     pcb->lastack,
+                     pcb->snd_nxt, pcb->snd_wnd_max, pcb->state == SYN_RCVD};
+  switch (judge_segment(segment.tcp, segment.payload_size(), view)) {
+    case SegmentVerdict::drop:
+      ++counters_.refused;
+      return;
+    case SegmentVerdict::acknowledge:
+      acknowledge(connection);
+      return;
+    case SegmentVerdict::resend_syn_ack:
+      tcp_rexmit(pcb);
+      tcp_output(pcb);
+      return;
+    case SegmentVerdict::accept:
+      break;
+  }
+  // What waits out of order would pin its 64 KiB buffer for long: copy it.
+  const bool out_of_order = segment.payload_size() > 0 && segment.tcp.seq != pcb->rcv_nxt;
+  pbuf* p = wrap(segment, std::move(frame), out_of_order);
+  if (p == nullptr) {
+    return;
+  }
+  PcbOutcome outcome = PcbOutcome::active;
+  {
+    PcbLink link(pcb);
+    feed(connection.key_, p);
+    outcome = link.outcome();
+  }
+  if (outcome == PcbOutcome::time_wait) {
+    time_wait_.add(connection.key_, pcb->rcv_nxt, pcb->snd_nxt, clock_.now());
+    connection.on_gone(GuestConnection::End::finished);
+    free_time_wait_pcb(pcb);
+  }
+  settle(connection);
+}
+
+void GuestTcp::acknowledge(GuestConnection& connection) noexcept {
+  ++counters_.challenged;
+  tcp_send_empty_ack(connection.pcb_);
+  update_ticking(connection);
+}
+
+// After lwIP has had its turn with a connection.
+void GuestTcp::settle(GuestConnection& connection) noexcept {
+  if (tcp_pcb* pcb = connection.pcb_; pcb != nullptr) {
+    if (connection.state_ == GuestConnection::State::syn_received && pcb->state != SYN_RCVD) {
+      connection.state_ = GuestConnection::State::established;
+      pcb->cwnd = kWideOpen;
+      pcb->ssthresh = kWideOpen;
+    }
+    // lwIP forgets to stop the persist timer when the probe itself has carried the last byte over.
+    if (pcb->unsent == nullptr) {
+      pcb->persist_backoff = 0;
+    }
+  }
+  update_ticking(connection);
+  connection.observer_.on_connection_change();
+}
+
+bool GuestTcp::stray(const TcpSegment& segment) noexcept {
+  const auto entry = time_wait_.find(segment.key, clock_.now());
+  const TcpHeader& tcp = segment.tcp;
+  const bool opens = tcp.has(TcpFlags::kSyn) && !tcp.has(TcpFlags::kAck) && !tcp.has(TcpFlags::kRst);
+  if (opens && (!entry || seq_before(entry->rcv_nxt, tcp.seq))) {
+    if (entry) {
+      time_wait_.erase(segment.key);
+    }
+    return false;
+  }
+  if (tcp.has(TcpFlags::kRst)) {
+    return true;  // RFC 9293 3.10.7.1 and RFC 1337
+  }
+  const sys::Endpoint guest = segment.key.guest();
+  const sys::Endpoint remote = segment.key.remote();
+  if (entry && (tcp.has(TcpFlags::kSyn) || tcp.has(TcpFlags::kFin) || segment.payload_size() > 0)) {
+    link_.send_tcp_ack(segment.packet.source_mac, remote, guest, entry->snd_nxt, entry->rcv_nxt);
+  } else if (!entry) {
+    link_.send_tcp_reset(segment.packet.source_mac, remote, guest, tcp, segment.payload_size());
+  }
+  return true;
+}
+
+// --- timers ---
+
+void GuestTcp::update_ticking(GuestConnection& connection) noexcept {
+  const bool needed =
+      connection.pcb_ != nullptr && (needs_timer(*connection.pcb_) || !connection.postponed_.empty());
+  const bool ticking = connection.tick_index_ != GuestConnection::kNotTicking;
+  if (needed && !ticking) {
+    if (!tidy_timer_.armed()) {
+      tidy_timer_.arm(kTidy);
+    }
+    connection.tick_index_ = ticking_.size();
+    ticking_.push_back(&connection);
+    if (!tick_timer_.armed()) {
+      tick_timer_.arm(kTick);
+    }
+  } else if (!needed && ticking) {
+    stop_ticking(connection);
+  }
+}
+
+void GuestTcp::stop_ticking(GuestConnection& connection) noexcept {
+  if (connection.tick_index_ == GuestConnection::kNotTicking) {
+    return;
+  }
+  GuestConnection* last = ticking_.back();
+  ticking_[connection.tick_index_] = last;
+  last->tick_index_ = connection.tick_index_;
+  ticking_.pop_back();
+  connection.tick_index_ = GuestConnection::kNotTicking;
+}
+
+void GuestTcp::on_tick() {
+  {
+    PcbListLink link;
+    for (const GuestConnection* connection : ticking_) {
+      link.add(connection->pcb_);
+    }
+    tcp_tmr();
+  }
+  // Backwards, since a connection may leave the list, which moves the last one into its place.
+  for (std::size_t i = ticking_.size(); i-- > 0;) {
+    GuestConnection& connection = *ticking_[i];
+    if (connection.pcb_ == nullptr) {
+      stop_ticking(connection);
+      connection.observer_.on_connection_change();
+      continue;
+    }
+    if (!connection.postponed_.empty()) {
+      connection.flush();
+      connection.observer_.on_connection_change();
+    }
+    update_ticking(connection);
+  }
+  if (!ticking_.empty()) {
+    tick_timer_.arm(kTick);
+  }
+}
+
+void GuestTcp::on_tidy() {
+  buffers_.give_back_idle();
+  if (buffers_.unused() > FrameBufferPool::kIdle || buffers_.in_use() > 0) {
+    tidy_timer_.arm(kTidy);
+  }
+}
+
+// --- output ---
+
+void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
+  auto* header = static_cast<std::byte*>(packet->payload);
+  const Ipv4Header ip = read_ipv4_unchecked(header);
+  encode_ipv4({header, kIpv4HeaderSize}, ip);
+
+  std::byte* tcp = header + kIpv4HeaderSize;
+  const std::size_t tcp_header_size = (sys::load_u8(tcp + 12) >> 4U) * 4U;
+  const std::size_t payload = packet->tot_len - kIpv4HeaderSize - tcp_header_size;
+  const bool offload = link_.offloads();
+  sys::store_be16(tcp + 16, tcp_checksum(*packet, ip, offload));
+
+  VnetHeader vnet;
+  if (offload) {
+    vnet.flags = VnetHeader::kNeedsChecksum;
+    vnet.checksum_start = kIpv4HeaderSize;
+    vnet.checksum_offset = 16;
+    vnet.header_length = static_cast<std::uint16_t>(kIpv4HeaderSize + tcp_header_size);
+    if (connection != nullptr && connection->mss_ > 0 && payload > connection->mss_) {
+      vnet.gso_type = VnetHeader::kGsoTcp4;
+      vnet.gso_size = connection->mss_;
+    }
+  }
+  const MacAddress& to = connection != nullptr ? connection->mac_ : reply_mac_;
+
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+  std::array<iovec, GuestLink::kMaxParts> parts;
+  std::size_t count = 0;
+  const pbuf* p = packet;
+  for (; p != nullptr && count < parts.size(); p = p->next) {
+    parts[count++] = {p->payload, p->len};
+  }
+  if (p == nullptr) {
+    link_.send(to, kEtherTypeIpv4, vnet, std::span(parts).first(count));
+    return;
+  }
+  // Many small writes that lwIP has joined while it could not send: gather them.
+  const FrameBufferPtr gathered = buffers_.take();
+  if (gathered != nullptr) {
+    gathered->size = pbuf_copy_partial(packet, gathered->data.data(), packet->tot_len, 0);
+    const iovec whole{gathered->data.data(), gathered->size};
+    link_.send(to, kEtherTypeIpv4, vnet, {&whole, 1});
+  }
+}
+
+}  // namespace l4n::stack

@@ -1,0 +1,116 @@
+#include "stack/ingress.hpp"
+
+#include "stack/checksum.hpp"
+
+namespace l4n::stack {
+namespace {
+
+Ingress tcp_segment(const VnetHeader& vnet, const IpPacket& ip, sys::MutableBytes segment) noexcept {
+  const auto tcp = decode_tcp(segment);
+  if (!tcp) {
+    return Dropped{DropReason::bad_transport_header};
+  }
+  if (!vnet.checksum_trusted() &&
+      !transport_checksum_valid(ip.ip.source, ip.ip.destination, kProtocolTcp, segment)) {
+    return Dropped{DropReason::bad_checksum};
+  }
+  const FlowKey key({ip.ip.source, tcp->source_port}, {ip.ip.destination, tcp->destination_port});
+  return TcpSegment{ip, *tcp, key, segment};
+}
+
+Ingress udp_datagram(const VnetHeader& vnet, const IpPacket& ip) noexcept {
+  const auto udp = decode_udp(ip.payload());
+  if (!udp) {
+    return Dropped{DropReason::bad_transport_header};
+  }
+  const sys::Bytes datagram = ip.payload().first(udp->length);
+  if (udp->checksum != 0 && !vnet.checksum_trusted() &&
+      !transport_checksum_valid(ip.ip.source, ip.ip.destination, kProtocolUdp, datagram)) {
+    return Dropped{DropReason::bad_checksum};
+  }
+  return UdpDatagram{ip, *udp, datagram.subspan(kUdpHeaderSize)};
+}
+
+Ingress icmp_message(const IpPacket& ip) noexcept {
+  const sys::Bytes message = ip.payload();
+  if (message.size() < kIcmpHeaderSize) {
+    return Dropped{DropReason::bad_transport_header};
+  }
+  if (internet_checksum(message) != 0) {
+    return Dropped{DropReason::bad_checksum};
+  }
+  return IcmpMessage{ip, sys::load_u8(&message[0]), sys::load_u8(&message[1]), message};
+}
+
+Ingress ipv4_packet(const VnetHeader& vnet, const MacAddress& source_mac, sys::MutableBytes packet) noexcept {
+  const auto ip = decode_ipv4(packet);
+  if (!ip) {
+    return Dropped{DropReason::bad_ip_header};
+  }
+  if (ip->is_fragment()) {
+    return Dropped{DropReason::fragment};
+  }
+  const IpPacket common{source_mac, *ip, packet.first(ip->total_length)};
+  switch (ip->protocol) {
+    case kProtocolTcp:
+      return tcp_segment(vnet, common, packet.first(ip->total_length).subspan(ip->header_length));
+    case kProtocolUdp:
+      return udp_datagram(vnet, common);
+    case kProtocolIcmp:
+      return icmp_message(common);
+    default:
+      return Dropped{DropReason::unknown_protocol};
+  }
+}
+
+}  // namespace
+
+const char* to_string(DropReason reason) noexcept {
+  switch (reason) {
+    case DropReason::short_frame:
+      return "short frame";
+    case DropReason::bad_source_mac:
+      return "multicast source address";
+    case DropReason::not_for_us:
+      return "frame for another station";
+    case DropReason::unknown_type:
+      return "unknown Ethernet type";
+    case DropReason::bad_ip_header:
+      return "malformed IP header";
+    case DropReason::bad_transport_header:
+      return "malformed transport header";
+    case DropReason::bad_checksum:
+      return "bad checksum";
+    case DropReason::fragment:
+      return "fragment";
+    case DropReason::unknown_protocol:
+      return "unknown IP protocol";
+    case DropReason::count:
+      break;
+  }
+  return "?";
+}
+
+Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept {
+  const auto ethernet = decode_ethernet(frame);
+  if (!ethernet) {
+    return Dropped{DropReason::short_frame};
+  }
+  if (is_multicast(ethernet->source)) {
+    return Dropped{DropReason::bad_source_mac};
+  }
+  if (!is_multicast(ethernet->destination) && ethernet->destination != kGatewayMac) {
+    return Dropped{DropReason::not_for_us};
+  }
+  const sys::MutableBytes packet = frame.subspan(kEthernetHeaderSize);
+  switch (ethernet->ether_type) {
+    case kEtherTypeArp:
+      return ArpFrame{ethernet->source, packet};
+    case kEtherTypeIpv4:
+      return ipv4_packet(vnet, ethernet->source, packet);
+    default:
+      return Dropped{DropReason::unknown_type};
+  }
+}
+
+}  // namespace l4n::stack

@@ -1,0 +1,81 @@
+// The front end: what a frame from the guest is, once everything about it that can be checked without
+// knowing a flow has been checked. lwIP and the NAT see only frames that came through here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <variant>
+
+#include "netns/sys/bytes.hpp"
+#include "stack/flow_key.hpp"
+#include "stack/packet.hpp"
+#include "stack/vnet_header.hpp"
+
+namespace l4n::stack {
+
+enum class DropReason : std::uint8_t {
+  short_frame,
+  bad_source_mac,  // multicast source
+  not_for_us,      // unicast to another station
+  unknown_type,    // neither ARP nor IPv4
+  bad_ip_header,
+  bad_transport_header,
+  bad_checksum,
+  fragment,  // not reassembled
+  unknown_protocol,
+  count,
+};
+[[nodiscard]] const char* to_string(DropReason reason) noexcept;
+
+struct Dropped {
+  DropReason reason;
+};
+
+struct ArpFrame {
+  MacAddress source_mac;
+  sys::Bytes packet;
+};
+
+// What all IP packets have in common. `packet` begins at the IP header and ends at its total length.
+struct IpPacket {
+  MacAddress source_mac{};
+  Ipv4Header ip;
+  sys::Bytes packet;
+
+  [[nodiscard]] sys::Bytes payload() const noexcept { return packet.subspan(ip.header_length); }
+};
+
+struct TcpSegment {
+  IpPacket packet;
+  TcpHeader tcp;
+  FlowKey key;
+  // The segment from its TCP header on, within the frame; the receiver may change it.
+  sys::MutableBytes segment;
+
+  [[nodiscard]] std::size_t payload_size() const noexcept { return segment.size() - tcp.header_length; }
+};
+
+struct UdpDatagram {
+  IpPacket packet;
+  UdpHeader udp;
+  sys::Bytes payload;
+
+  [[nodiscard]] sys::Endpoint source() const noexcept { return {packet.ip.source, udp.source_port}; }
+  [[nodiscard]] sys::Endpoint destination() const noexcept {
+    return {packet.ip.destination, udp.destination_port};
+  }
+};
+
+struct IcmpMessage {
+  IpPacket packet;
+  std::uint8_t type = 0;
+  std::uint8_t code = 0;
+  sys::Bytes message;  // from the ICMP header on
+};
+
+using Ingress = std::variant<Dropped, ArpFrame, TcpSegment, UdpDatagram, IcmpMessage>;
+
+// `frame` begins at the Ethernet header; `vnet` is the header in front of it, all zero when there was none.
+[[nodiscard]] Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept;
+
+}  // namespace l4n::stack

@@ -1,0 +1,52 @@
+#include "stack/tcp_acceptance.hpp"
+
+namespace l4n::stack {
+namespace {
+
+// RFC 9293 3.10.7.4, first check, with two allowances: a segment without text at the right edge (its sender
+// has filled a window of which we lost a part), and the text of a window probe, which lwIP drops itself
+// after it has taken the acknowledgment.
+bool sequence_acceptable(std::uint32_t seq, std::uint32_t length, const TcpView& v) noexcept {
+  const std::uint32_t right_edge = v.rcv_nxt + v.rcv_wnd;
+  if (length == 0) {
+    return !seq_before(seq, v.rcv_nxt) && !seq_before(right_edge, seq);
+  }
+  if (v.rcv_wnd == 0) {
+    return seq == v.rcv_nxt;
+  }
+  const bool starts_inside = !seq_before(seq, v.rcv_nxt) && seq_before(seq, right_edge);
+  const std::uint32_t last = seq + length - 1;
+  const bool ends_inside = !seq_before(last, v.rcv_nxt) && seq_before(last, right_edge);
+  return starts_inside || ends_inside;
+}
+
+// RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT.
+bool acknowledgment_acceptable(std::uint32_t ack, const TcpView& v) noexcept {
+  return !seq_before(v.snd_nxt, ack) && !seq_before(ack, v.snd_una - v.max_snd_wnd);
+}
+
+}  // namespace
+
+SegmentVerdict judge_segment(const TcpHeader& tcp, std::size_t payload_size, const TcpView& v) noexcept {
+  if (tcp.has(TcpFlags::kRst)) {
+    return SegmentVerdict::accept;  // lwIP resets on the exact number and challenges the rest of the window
+  }
+  if (tcp.has(TcpFlags::kSyn)) {
+    // RFC 5961 4: never a reason to reset. In SYN-RECEIVED the very same SYN asks for our answer again.
+    const bool repeated = v.syn_received && tcp.seq + 1 == v.rcv_nxt && !tcp.has(TcpFlags::kAck);
+    return repeated ? SegmentVerdict::resend_syn_ack : SegmentVerdict::acknowledge;
+  }
+  if (!tcp.has(TcpFlags::kAck)) {
+    return SegmentVerdict::drop;
+  }
+  const auto length = static_cast<std::uint32_t>(payload_size) + (tcp.has(TcpFlags::kFin) ? 1U : 0U);
+  if (!sequence_acceptable(tcp.seq, length, v)) {
+    return SegmentVerdict::acknowledge;
+  }
+  if (v.syn_received) {
+    return SegmentVerdict::accept;  // lwIP answers a wrong acknowledgment with a reset, as it must
+  }
+  return acknowledgment_acceptable(tcp.ack, v) ? SegmentVerdict::accept : SegmentVerdict::acknowledge;
+}
+
+}  // namespace l4n::stack
