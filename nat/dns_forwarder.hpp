@@ -1,0 +1,63 @@
+// DnsForwarder: the DNS service at x.3 over UDP. (Over TCP it is an ordinary relay to the resolvers.)
+//
+// Every question gets a host socket of its own, connected to the server that is asked, so an answer can come
+// from nobody else, from no port that could be guessed, and goes to nobody but its asker. A server that
+// refuses makes way for the next one at once, one that is silent after a while; then all are asked once
+// more, and at last the guest is told that it failed.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "nat/host.hpp"
+#include "nat/resolvers.hpp"
+#include "nat/slab.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "stack/guest_link.hpp"
+#include "stack/ingress.hpp"
+
+namespace l4n::nat {
+
+class DnsForwarder {
+ public:
+  static constexpr std::size_t kMostQuestions = 512;
+  static constexpr sys::Duration kTryTime = std::chrono::milliseconds(1500);
+  static constexpr unsigned kRounds = 2;
+
+  struct Counters {
+    std::uint64_t questions = 0;
+    std::uint64_t answers = 0;
+    std::uint64_t failures = 0;  // no server answered
+    std::uint64_t evicted = 0;   // the oldest question made room
+  };
+
+  DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
+               sys::Graveyard& graveyard) noexcept;
+  DnsForwarder(const DnsForwarder&) = delete;
+  DnsForwarder& operator=(const DnsForwarder&) = delete;
+  ~DnsForwarder();
+
+  void on_datagram(const stack::UdpDatagram& datagram);
+
+  [[nodiscard]] std::size_t pending() const noexcept { return questions_.size(); }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  class Question;
+
+  void evict_oldest() noexcept;
+  void bury(Question& question) noexcept;
+
+  stack::GuestLink& link_;
+  Host& host_;
+  Resolvers& resolvers_;
+  sys::TimerQueue& timers_;
+  sys::Graveyard& graveyard_;
+  Slab<Question> questions_;
+  std::deque<Handle> order_;  // oldest first; may name questions that are answered
+  Counters counters_;
+};
+
+}  // namespace l4n::nat

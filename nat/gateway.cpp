@@ -1,0 +1,164 @@
+#include "nat/gateway.hpp"
+
+#include <cerrno>
+#include <vector>
+
+#include "stack/arp.hpp"
+#include "stack/checksum.hpp"
+
+namespace l4n::nat {
+namespace {
+
+// Frames that are read before the flows are pumped: enough to give every flow a batch, few enough to keep
+// the other descriptors waiting only briefly.
+constexpr int kFramesPerTurn = 32;
+
+}  // namespace
+
+Gateway::Gateway(const Environment& e, const Config& config)
+    : policy_(config.policy),
+      log_(e.log),
+      port_(e.port),
+      link_(e.port, config.mtu),
+      guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
+      resolvers_(e.clock),
+      tcp_(link_, guest_tcp_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_, config.tcp),
+      dns_(link_, e.host, resolvers_, e.timers, e.graveyard) {}
+
+Gateway::~Gateway() { tcp_.abandon_all(); }
+
+void Gateway::on_event(std::uint32_t /*events*/) noexcept {
+  for (int i = 0; i < kFramesPerTurn; ++i) {
+    stack::FrameBufferPtr frame = guest_tcp_.buffers().take();
+    if (!frame) {
+      return;
+    }
+    const sys::IoResult result = port_.read(*frame);
+    if (result.status == sys::IoStatus::would_block) {
+      return;
+    }
+    if (result.status != sys::IoStatus::done) {
+      log_.error(sys::LogClass::general, "cannot read from the guest's interface: {}",
+                 sys::errno_text(result.error == 0 ? EPIPE : result.error));
+      if (port_closed_) {
+        port_closed_();
+      }
+      return;
+    }
+    dispatch(std::move(frame));
+  }
+}
+
+bool Gateway::on_turn_end() noexcept { return tcp_.pump(); }
+
+void Gateway::dispatch(stack::FrameBufferPtr frame) {
+  ++counters_.frames;
+  stack::VnetHeader vnet;
+  sys::MutableBytes bytes = frame->bytes();
+  if (port_.has_vnet_header()) {
+    if (bytes.size() < stack::VnetHeader::kSize) {
+      on(stack::Dropped{stack::DropReason::short_frame});
+      return;
+    }
+    vnet = stack::VnetHeader::decode(bytes);
+    bytes = bytes.subspan(stack::VnetHeader::kSize);
+  }
+  const stack::Ingress ingress = stack::classify(vnet, bytes);
+  if (const auto* segment = std::get_if<stack::TcpSegment>(&ingress)) {
+    on(*segment, std::move(frame));
+  } else if (const auto* datagram = std::get_if<stack::UdpDatagram>(&ingress)) {
+    on(*datagram);
+  } else if (const auto* message = std::get_if<stack::IcmpMessage>(&ingress)) {
+    on(*message);
+  } else if (const auto* arp = std::get_if<stack::ArpFrame>(&ingress)) {
+    on(*arp);
+  } else {
+    on(std::get<stack::Dropped>(ingress));
+  }
+}
+
+void Gateway::on(const stack::Dropped& dropped) {
+  ++counters_.dropped.at(static_cast<std::size_t>(dropped.reason));
+  log_.debug(sys::LogClass::frame, "frame dropped: {}", stack::to_string(dropped.reason));
+}
+
+void Gateway::on(const stack::ArpFrame& frame) {
+  const auto request = stack::decode_arp(frame.packet);
+  if (!request) {
+    return;
+  }
+  const bool ours = is_served(policy_, request->target);
+  if (const auto reply = stack::answer_arp(*request, ours, stack::kGatewayMac)) {
+    link_.send_arp(frame.source_mac, *reply);
+  }
+}
+
+void Gateway::on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
+  if (!source_allowed(policy_, segment.packet.ip.source)) {
+    ++counters_.denied;
+    return;
+  }
+  tcp_.on_segment(segment, std::move(frame));
+}
+
+void Gateway::on(const stack::UdpDatagram& datagram) {
+  if (!source_allowed(policy_, datagram.packet.ip.source)) {
+    ++counters_.denied;
+    return;
+  }
+  switch (decide(policy_, Protocol::udp, datagram.destination()).verdict) {
+    case Verdict::dns:
+      dns_.on_datagram(datagram);
+      return;
+    case Verdict::unreachable:
+      ++counters_.denied;
+      refuse(datagram.packet);
+      return;
+    case Verdict::drop:
+      ++counters_.denied;
+      return;
+    case Verdict::allow:
+    case Verdict::answer_echo:
+      ++counters_.unserved;
+      return;
+  }
+}
+
+void Gateway::on(const stack::IcmpMessage& message) {
+  if (message.type != stack::IcmpType::kEchoRequest || !source_allowed(policy_, message.packet.ip.source)) {
+    ++counters_.unserved;
+    return;
+  }
+  switch (decide(policy_, Protocol::echo, {message.packet.ip.destination, 0}).verdict) {
+    case Verdict::answer_echo:
+      answer_echo(message);
+      return;
+    case Verdict::unreachable:
+      ++counters_.denied;
+      refuse(message.packet);
+      return;
+    default:
+      ++counters_.unserved;
+      return;
+  }
+}
+
+void Gateway::answer_echo(const stack::IcmpMessage& message) {
+  std::vector<std::byte> reply(message.message.begin(), message.message.end());
+  reply[0] = std::byte{stack::IcmpType::kEchoReply};
+  sys::store_be16(&reply[2], 0);
+  sys::store_be16(&reply[2], stack::internet_checksum(reply));
+  stack::Ipv4Header header;
+  header.source = message.packet.ip.destination;
+  header.destination = message.packet.ip.source;
+  header.protocol = stack::kProtocolIcmp;
+  header.tos = message.packet.ip.tos;
+  link_.send_ipv4(message.packet.source_mac, header, reply);
+}
+
+void Gateway::refuse(const stack::IpPacket& packet) {
+  link_.send_icmp_error(packet.source_mac, policy_.gateway(), stack::IcmpType::kUnreachable,
+                        stack::IcmpUnreachable::kNetwork, packet.packet);
+}
+
+}  // namespace l4n::nat

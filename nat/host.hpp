@@ -1,0 +1,97 @@
+// The seam to the host: its stream and datagram sockets. The product uses the kernel's (host_sockets.hpp);
+// tests and the fuzzer use a scripted host that refuses, blocks, resets or runs out of descriptors.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "netns/sys/bytes.hpp"
+#include "netns/sys/io.hpp"
+#include "netns/sys/ip_address.hpp"
+#include "netns/sys/result.hpp"
+
+namespace l4n::nat {
+
+// Where a host socket goes. `scope_id` is the interface of a link-local IPv6 address, 0 otherwise.
+struct HostTarget {
+  sys::Endpoint endpoint;
+  std::uint32_t scope_id = 0;
+
+  friend bool operator==(const HostTarget&, const HostTarget&) = default;
+};
+
+class HostObserver {
+ public:
+  // Something about the socket has changed: its phase, or that it can be read or written.
+  virtual void on_host_event() noexcept = 0;
+
+ protected:
+  ~HostObserver() = default;
+};
+
+// One TCP connection to the outside. Readiness is remembered here, edge-triggered: `readable` and `writable`
+// stay true until a call finds otherwise.
+class HostStream {
+ public:
+  enum class Phase { connecting, connected, failed };
+
+  HostStream() = default;
+  HostStream(const HostStream&) = delete;
+  HostStream& operator=(const HostStream&) = delete;
+  // Closes; with a FIN unless reset() was called.
+  virtual ~HostStream() = default;
+
+  [[nodiscard]] Phase phase() const noexcept { return phase_; }
+  // The errno value of a failed connect.
+  [[nodiscard]] int connect_error() const noexcept { return connect_error_; }
+  [[nodiscard]] bool readable() const noexcept { return readable_; }
+  [[nodiscard]] bool writable() const noexcept { return writable_; }
+
+  // As sendmsg(2) and recv(2). Partial sends are ordinary.
+  [[nodiscard]] virtual sys::IoResult send(std::span<iovec> parts) noexcept = 0;
+  [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
+  // No more sends: FIN.
+  virtual void finish() noexcept = 0;
+  // The coming close sends a reset.
+  virtual void reset() noexcept = 0;
+
+ protected:
+  Phase phase_ = Phase::connecting;
+  int connect_error_ = 0;
+  bool readable_ = false;
+  bool writable_ = false;
+};
+
+// One UDP socket connected to one peer.
+class HostDatagram {
+ public:
+  HostDatagram() = default;
+  HostDatagram(const HostDatagram&) = delete;
+  HostDatagram& operator=(const HostDatagram&) = delete;
+  virtual ~HostDatagram() = default;
+
+  // A failure may be the ICMP error that an earlier datagram caused (ECONNREFUSED, EHOSTUNREACH).
+  [[nodiscard]] virtual sys::IoResult send(sys::Bytes datagram) noexcept = 0;
+  // One datagram; `end` means an empty one.
+  [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
+};
+
+class Host {
+ public:
+  Host() = default;
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+  virtual ~Host() = default;
+
+  // Starts to connect. An error that is known at once (no route, no descriptors) may come as the Result's
+  // error or as phase `failed`; the code is an errno value either way. The observer outlives the stream.
+  virtual sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target,
+                                                           HostObserver& observer) = 0;
+  virtual sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
+                                                                   HostObserver& observer) = 0;
+};
+
+}  // namespace l4n::nat

@@ -1,0 +1,168 @@
+#include "nat/host_sockets.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "netns/sys/fd.hpp"
+
+namespace l4n::nat {
+namespace {
+
+using sys::Result;
+
+int family_of(const HostTarget& target) noexcept {
+  return target.endpoint.address.is_v4() ? AF_INET : AF_INET6;
+}
+
+// Options that make a socket better; a kernel that lacks one still works.
+void set_option(int fd, int level, int name, int value) noexcept {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
+
+int pending_error(int fd) noexcept {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+class KernelStream final : public HostStream, private sys::EventHandler {
+ public:
+  KernelStream(sys::EventLoop& loop, HostObserver& observer, sys::Fd fd) noexcept
+      : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
+  ~KernelStream() override { loop_.forget(fd_.get()); }
+
+  // Null error: under way or connected.
+  Result<void> start(const sys::SocketAddress& address) {
+    // What the guest sends is one segment each already: do not wait to merge them (RFC 9293 3.7.4).
+    set_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
+    set_option(fd_.get(), SOL_SOCKET, SO_OOBINLINE, 1);
+    set_option(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (::connect(fd_.get(), address.get(), address.length) == 0) {
+      phase_ = Phase::connected;
+      writable_ = true;
+    } else if (errno != EINPROGRESS) {
+      return sys::errno_error("cannot connect");
+    }
+    return loop_.add(fd_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+  }
+
+  sys::IoResult send(std::span<iovec> parts) noexcept override {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    std::size_t offered = 0;
+    for (const iovec& part : parts) {
+      offered += part.iov_len;
+    }
+    const sys::IoResult result = sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
+    if (result.status != sys::IoStatus::done || result.bytes < offered) {
+      writable_ = false;
+    }
+    return result;
+  }
+
+  sys::IoResult receive(sys::MutableBytes into) noexcept override {
+    const sys::IoResult result = sys::read_result(::recv(fd_.get(), into.data(), into.size(), 0));
+    // A short read has emptied the socket, unless the end of file is behind it.
+    if (result.status != sys::IoStatus::done || (result.bytes < into.size() && !hang_up_)) {
+      readable_ = false;
+    }
+    return result;
+  }
+
+  void finish() noexcept override { ::shutdown(fd_.get(), SHUT_WR); }
+
+  void reset() noexcept override {
+    const linger now{1, 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
+
+ private:
+  void on_event(std::uint32_t events) noexcept override {
+    if (phase_ == Phase::connecting) {
+      finish_connect(events);
+    }
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+      hang_up_ = true;
+    }
+    readable_ = readable_ || hang_up_ || (events & EPOLLIN) != 0;
+    writable_ = writable_ || (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    observer_.on_host_event();
+  }
+
+  void finish_connect(std::uint32_t events) noexcept {
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+      const int error = pending_error(fd_.get());
+      connect_error_ = error == 0 ? ECONNABORTED : error;
+      phase_ = Phase::failed;
+    } else if ((events & EPOLLOUT) != 0) {
+      phase_ = Phase::connected;
+    }
+  }
+
+  sys::EventLoop& loop_;
+  HostObserver& observer_;
+  sys::Fd fd_;
+  bool hang_up_ = false;
+};
+
+class KernelDatagram final : public HostDatagram, private sys::EventHandler {
+ public:
+  KernelDatagram(sys::EventLoop& loop, HostObserver& observer, sys::Fd fd) noexcept
+      : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
+  ~KernelDatagram() override { loop_.forget(fd_.get()); }
+
+  Result<void> start(const sys::SocketAddress& address) {
+    if (::connect(fd_.get(), address.get(), address.length) != 0) {
+      return sys::errno_error("cannot connect");
+    }
+    return loop_.add(fd_.get(), EPOLLIN, *this);
+  }
+
+  sys::IoResult send(sys::Bytes datagram) noexcept override {
+    return sys::write_result(::send(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL));
+  }
+
+  sys::IoResult receive(sys::MutableBytes into) noexcept override {
+    return sys::read_result(::recv(fd_.get(), into.data(), into.size(), 0));
+  }
+
+ private:
+  void on_event(std::uint32_t /*events*/) noexcept override { observer_.on_host_event(); }
+
+  sys::EventLoop& loop_;
+  HostObserver& observer_;
+  sys::Fd fd_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<HostStream>> HostSockets::connect(const HostTarget& target, HostObserver& observer) {
+  sys::Fd fd(::socket(family_of(target), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    return sys::errno_error("cannot create a TCP socket");
+  }
+  auto stream = std::make_unique<KernelStream>(loop_, observer, std::move(fd));
+  if (auto started = stream->start(sys::to_socket_address(target.endpoint, target.scope_id)); !started) {
+    return started.error();
+  }
+  return std::unique_ptr<HostStream>(std::move(stream));
+}
+
+Result<std::unique_ptr<HostDatagram>> HostSockets::open_datagram(const HostTarget& target,
+                                                                 HostObserver& observer) {
+  sys::Fd fd(::socket(family_of(target), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    return sys::errno_error("cannot create a UDP socket");
+  }
+  auto datagram = std::make_unique<KernelDatagram>(loop_, observer, std::move(fd));
+  if (auto started = datagram->start(sys::to_socket_address(target.endpoint, target.scope_id)); !started) {
+    return started.error();
+  }
+  return std::unique_ptr<HostDatagram>(std::move(datagram));
+}
+
+}  // namespace l4n::nat

@@ -1,0 +1,149 @@
+#include "nat/policy.hpp"
+
+#include <algorithm>
+
+namespace l4n::nat {
+namespace {
+
+constexpr std::uint16_t kDnsPort = 53;
+
+using sys::Ipv4Address;
+using sys::Ipv4Network;
+using sys::Ipv6Address;
+using sys::make_ipv4;
+
+bool in(Ipv4Address address, Ipv4Address network, unsigned prefix) noexcept {
+  return Ipv4Network{network, prefix}.contains(address);
+}
+
+bool is_loopback(Ipv4Address a) noexcept { return in(a, make_ipv4(127, 0, 0, 0), 8); }
+bool is_this_network(Ipv4Address a) noexcept { return in(a, make_ipv4(0, 0, 0, 0), 8); }
+bool is_link_local(Ipv4Address a) noexcept { return in(a, make_ipv4(169, 254, 0, 0), 16); }
+// 224/4 multicast, 240/4 reserved with the limited broadcast in it
+bool is_multicast_or_reserved(Ipv4Address a) noexcept { return in(a, make_ipv4(224, 0, 0, 0), 3); }
+
+bool zero_until(const Ipv6Address& a, std::size_t n) noexcept {
+  return std::all_of(a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(n),
+                     [](std::uint8_t b) { return b == 0; });
+}
+// ::/96 holds ::, ::1 and the IPv4-compatible addresses; ::ffff:0:0/96 the IPv4-mapped ones.
+bool is_embedded_v4(const Ipv6Address& a) noexcept {
+  return zero_until(a, 12) || (zero_until(a, 10) && a.bytes[10] == 0xff && a.bytes[11] == 0xff);
+}
+bool is_multicast(const Ipv6Address& a) noexcept { return a.bytes[0] == 0xff; }
+bool is_link_local(const Ipv6Address& a) noexcept {
+  return a.bytes[0] == 0xfe && (a.bytes[1] & 0xc0U) == 0x80;
+}
+
+Ipv6Address v6_loopback() noexcept {
+  Ipv6Address a;
+  a.bytes[15] = 1;
+  return a;
+}
+
+// The two addresses that we serve, the same for both families.
+Decision to_gateway(const PolicyConfig& config, Protocol protocol, const sys::Endpoint& loopback) noexcept {
+  if (protocol == Protocol::echo) {
+    return {Verdict::answer_echo, {}};
+  }
+  if (!config.host_loopback) {
+    return {Verdict::unreachable, {}};
+  }
+  return {Verdict::allow, loopback};
+}
+
+Decision to_dns_server(Protocol protocol, std::uint16_t port) noexcept {
+  if (protocol == Protocol::echo) {
+    return {Verdict::answer_echo, {}};
+  }
+  return {port == kDnsPort ? Verdict::dns : Verdict::unreachable, {}};
+}
+
+Decision decide_v4(const PolicyConfig& config, Protocol protocol, Ipv4Address to,
+                   std::uint16_t port) noexcept {
+  if (to == config.gateway()) {
+    return to_gateway(config, protocol, {make_ipv4(127, 0, 0, 1), port});
+  }
+  if (config.dns && to == config.dns_server()) {
+    return to_dns_server(protocol, port);
+  }
+  if (to == config.network.broadcast() || is_multicast_or_reserved(to) || is_loopback(to) ||
+      is_this_network(to)) {
+    return {Verdict::drop, {}};
+  }
+  if (config.network.contains(to)) {
+    return {Verdict::unreachable, {}};
+  }
+  if (is_link_local(to) && !config.link_local) {
+    return {Verdict::drop, {}};
+  }
+  return {Verdict::allow, {to, port}};
+}
+
+Decision decide_v6(const PolicyConfig& config, Protocol protocol, const Ipv6Address& to,
+                   std::uint16_t port) noexcept {
+  if (!config.network6) {
+    return {Verdict::drop, {}};
+  }
+  if (to == config.network6->host(2)) {
+    return to_gateway(config, protocol, {v6_loopback(), port});
+  }
+  if (config.dns && to == config.network6->host(3)) {
+    return to_dns_server(protocol, port);
+  }
+  if (is_embedded_v4(to) || is_multicast(to)) {
+    return {Verdict::drop, {}};
+  }
+  if (config.network6->contains(to)) {
+    return {Verdict::unreachable, {}};
+  }
+  if (is_link_local(to) && !config.link_local) {
+    return {Verdict::drop, {}};
+  }
+  return {Verdict::allow, {to, port}};
+}
+
+}  // namespace
+
+bool Ipv6Prefix::contains(const sys::Ipv6Address& a) const noexcept {
+  for (unsigned bit = 0; bit < length; bit += 8) {
+    const unsigned used = std::min(8U, length - bit);
+    const auto mask = static_cast<std::uint8_t>(0xff00U >> used);
+    if (((a.bytes[bit / 8] ^ address.bytes[bit / 8]) & mask) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+sys::Ipv6Address Ipv6Prefix::host(std::uint8_t n) const noexcept {
+  sys::Ipv6Address a = address;
+  a.bytes[15] = n;
+  return a;
+}
+
+Decision decide(const PolicyConfig& config, Protocol protocol, const sys::Endpoint& destination) noexcept {
+  const std::uint16_t port = protocol == Protocol::echo ? std::uint16_t{0} : destination.port;
+  if (protocol != Protocol::echo && port == 0) {
+    return {Verdict::drop, {}};  // no socket can carry it
+  }
+  return destination.address.is_v4() ? decide_v4(config, protocol, destination.address.v4(), port)
+                                     : decide_v6(config, protocol, destination.address.v6(), port);
+}
+
+bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept {
+  if (source.is_v4()) {
+    const Ipv4Address from = source.v4();
+    return from != config.gateway() && from != config.dns_server() && from != config.network.broadcast() &&
+           !is_multicast_or_reserved(from) && !is_loopback(from) && !is_this_network(from);
+  }
+  const Ipv6Address& from = source.v6();
+  return config.network6 && from != config.network6->host(2) && from != config.network6->host(3) &&
+         !is_embedded_v4(from) && !is_multicast(from);
+}
+
+bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept {
+  return address == config.gateway() || (config.dns && address == config.dns_server());
+}
+
+}  // namespace l4n::nat

@@ -1,0 +1,57 @@
+// The destination policy: where a packet of the guest may go. One pure function decides for every protocol
+// on the final socket address, so that there is one table to read and to test (tests/nat/policy_test.cpp).
+#pragma once
+
+#include <optional>
+
+#include "netns/sys/ip_address.hpp"
+
+namespace l4n::nat {
+
+enum class Protocol { tcp, udp, echo };
+
+struct Ipv6Prefix {
+  sys::Ipv6Address address;
+  unsigned length = 64;
+
+  [[nodiscard]] bool contains(const sys::Ipv6Address& a) const noexcept;
+  // The prefix with its last byte set to n: fd00::2 and so on.
+  [[nodiscard]] sys::Ipv6Address host(std::uint8_t n) const noexcept;
+};
+
+struct PolicyConfig {
+  sys::Ipv4Network network{sys::make_ipv4(10, 0, 2, 0), 24};
+  std::optional<Ipv6Prefix> network6;  // nothing: no IPv6
+  bool host_loopback = true;           // false: --disable-host-loopback
+  bool dns = true;                     // false: --disable-dns
+  bool link_local = false;             // true: --allow-link-local
+
+  [[nodiscard]] sys::Ipv4Address gateway() const noexcept { return network.host(2); }
+  [[nodiscard]] sys::Ipv4Address dns_server() const noexcept { return network.host(3); }
+};
+
+enum class Verdict {
+  allow,        // to `target` by a host socket
+  dns,          // to the DNS service
+  answer_echo,  // ping of an address of ours
+  unreachable,  // ICMP 3/0, for IPv6 1/0 ("network unreachable")
+  drop,         // silently
+};
+
+struct Decision {
+  Verdict verdict = Verdict::drop;
+  sys::Endpoint target;  // for allow: where the host socket goes
+};
+
+// `destination`: as on the wire. For echo the port is ignored.
+[[nodiscard]] Decision decide(const PolicyConfig& config, Protocol protocol,
+                              const sys::Endpoint& destination) noexcept;
+
+// Whether a packet with this source address may come from the guest. Addresses outside the guest's network
+// are fine: nested bridges and pods send from their own.
+[[nodiscard]] bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept;
+
+// Whether ARP is answered for this address.
+[[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
+
+}  // namespace l4n::nat

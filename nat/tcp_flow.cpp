@@ -1,0 +1,316 @@
+#include "nat/tcp_flow.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "nat/tcp_nat.hpp"
+
+namespace l4n::nat {
+namespace {
+
+// Bytes per direction that one flow may move in one turn.
+constexpr std::size_t kTurnBudget = 1024 * 1024;
+constexpr std::size_t kMostParts = 64;
+
+constexpr sys::Duration kConnectTime = std::chrono::seconds(30);
+// A DNS server that does not answer makes way for the next one sooner than the guest's resolver gives up.
+constexpr sys::Duration kDnsConnectTime = std::chrono::seconds(2);
+
+bool legal(TcpFlow::State from, TcpFlow::State to) noexcept {
+  using State = TcpFlow::State;
+  switch (from) {
+    case State::connecting:
+      return to == State::opening || to == State::closed;
+    case State::opening:
+      return to == State::relaying || to == State::closed;
+    case State::relaying:
+      return to == State::closed;
+    case State::closed:
+      return false;
+  }
+  return false;
+}
+
+stack::TcpHeader syn_header(const stack::HeldSyn& syn) noexcept {
+  stack::TcpHeader header;
+  header.seq = syn.isn;
+  header.flags = stack::TcpFlags::kSyn;
+  return header;
+}
+
+}  // namespace
+
+TcpFlow::TcpFlow(TcpNat& nat, Handle handle, Attempt attempt)
+    : nat_(nat),
+      handle_(handle),
+      key_(attempt.syn.key),
+      attempt_(std::make_unique<Attempt>(std::move(attempt))),
+      guest_(nat.guest_tcp(), *this),
+      timer_(nat.timers(), *this) {}
+
+void TcpFlow::transition(State next) noexcept {
+  if (!legal(state_, next)) {
+    std::abort();  // a flow in the wrong state would mix up connections
+  }
+  state_ = next;
+}
+
+void TcpFlow::start() { connect_next(0); }
+
+// --- connecting ---
+
+// Tries the next target; `error` is why the last one failed, 0 for none.
+void TcpFlow::connect_next(int error) noexcept {
+  while (next_target_ < attempt_->targets.size()) {
+    const HostTarget& target = attempt_->targets[next_target_++];
+    host_.reset();
+    auto stream = nat_.host().connect(target, *this);
+    if (stream) {
+      host_ = *std::move(stream);
+      timer_.arm(attempt_->dns ? kDnsConnectTime : kConnectTime);
+      nat_.mark_dirty(*this);
+      return;
+    }
+    error = stream.error().code;
+  }
+  refuse(error);
+}
+
+void TcpFlow::check_connect() noexcept {
+  if (host_->phase() == HostStream::Phase::connected) {
+    open_guest();
+  } else if (host_->phase() == HostStream::Phase::failed) {
+    connect_next(host_->connect_error());
+  }
+}
+
+void TcpFlow::on_timer() noexcept { connect_next(ETIMEDOUT); }
+
+void TcpFlow::open_guest() noexcept {
+  timer_.cancel();
+  if (attempt_->dns) {
+    nat_.resolver_answered(attempt_->targets[next_target_ - 1]);
+  }
+  nat_.attempt_over();
+  transition(State::opening);
+  if (!nat_.guest_tcp().open(guest_, attempt_->syn)) {
+    close();
+    return;
+  }
+  attempt_.reset();
+}
+
+// Tells the guest why there is no connection (RFC 792, RFC 1122 4.2.3.9).
+void TcpFlow::refuse(int error) noexcept {
+  using stack::IcmpUnreachable;
+  switch (error) {
+    case 0:
+    case ETIMEDOUT:
+      break;  // silence: the guest repeats its SYN, which starts us again, until it gives up itself
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kHost, attempt_->packet);
+      break;
+    case ENETUNREACH:
+    case ENETDOWN:
+      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kNetwork, attempt_->packet);
+      break;
+    case EACCES:
+    case EPERM:
+      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kProhibited, attempt_->packet);
+      break;
+    default:
+      nat_.link().send_tcp_reset(attempt_->syn.mac, key_.remote(), key_.guest(), syn_header(attempt_->syn),
+                                 0);
+  }
+  close();
+}
+
+// --- events ---
+
+void TcpFlow::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) noexcept {
+  if (state_ == State::connecting) {
+    if (segment.tcp.has(stack::TcpFlags::kRst)) {
+      close();
+    } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
+      attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
+    }
+    return;
+  }
+  nat_.guest_tcp().input(guest_, segment, std::move(frame));
+}
+
+void TcpFlow::on_host_event() noexcept { nat_.mark_dirty(*this); }
+
+void TcpFlow::on_connection_change() noexcept { nat_.mark_dirty(*this); }
+
+bool TcpFlow::pump() noexcept {
+  more_ = false;
+  if (state_ == State::connecting) {
+    check_connect();
+  }
+  if (state_ == State::opening && guest_.state() != stack::GuestConnection::State::syn_received) {
+    transition(State::relaying);
+  }
+  if (state_ == State::relaying) {
+    relay();
+  }
+  return more_;
+}
+
+// --- relaying ---
+
+void TcpFlow::relay() noexcept {
+  using End = stack::GuestConnection::End;
+  if (guest_.end() == End::reset || guest_.end() == End::lost) {
+    abandon();
+    return;
+  }
+  to_host();
+  to_guest();
+  guest_.flush();
+  finish_if_done();
+}
+
+void TcpFlow::to_host() noexcept {
+  std::size_t budget = kTurnBudget;
+  while (guest_.readable() > 0 && !host_broken_ && host_->writable()) {
+    if (budget == 0) {
+      more_ = true;
+      return;
+    }
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by peek()
+    std::array<iovec, kMostParts> parts;
+    const std::size_t count = guest_.peek(parts);
+    const sys::IoResult result = host_->send(std::span(parts).first(count));
+    if (result.status == sys::IoStatus::failed) {
+      host_broke();
+      return;
+    }
+    if (result.status != sys::IoStatus::done) {
+      break;
+    }
+    guest_.consume(result.bytes);
+    budget -= std::min(budget, result.bytes);
+  }
+  if (host_broken_) {
+    guest_.consume(guest_.readable());  // nobody will ever read it
+  } else if (guest_.readable() > 0) {
+    guest_.compact();
+  } else if (guest_.guest_finished() && !host_finished_) {
+    host_finished_ = true;
+    if (!host_ended_) {  // else closing the socket says the same with one call less
+      host_->finish();
+    }
+  }
+}
+
+void TcpFlow::to_guest() noexcept {
+  std::size_t budget = kTurnBudget;
+  while (!host_ended_ && host_->readable()) {
+    const std::size_t size = guest_.write_size();
+    if (size == 0) {
+      probe_guest();
+      return;
+    }
+    if (budget == 0) {
+      more_ = true;
+      return;
+    }
+    stack::FrameBufferPtr buffer = nat_.guest_tcp().buffers().take();
+    if (!buffer) {
+      more_ = true;  // out of memory: later
+      return;
+    }
+    const sys::IoResult result = host_->receive(std::span(buffer->data).first(size));
+    switch (result.status) {
+      case sys::IoStatus::done:
+        buffer->size = result.bytes;
+        guest_.write(std::move(buffer));
+        budget -= std::min(budget, result.bytes);
+        break;
+      case sys::IoStatus::would_block:
+        return;
+      case sys::IoStatus::end:
+        host_ended_ = true;
+        break;
+      case sys::IoStatus::failed:
+        host_ended_ = true;
+        host_broken_ = true;
+        break;
+    }
+  }
+  // A FIN, or a reset after what could still be read, rides behind the last data.
+  if (host_ended_ && !host_broken_ && !guest_.finish_called()) {
+    guest_.finish();
+  }
+}
+
+// The guest's window is closed and lwIP has nothing queued: give it something to probe the window with.
+void TcpFlow::probe_guest() noexcept {
+  const std::size_t size = guest_.probe_room();
+  if (size == 0) {
+    return;
+  }
+  stack::FrameBufferPtr buffer = nat_.guest_tcp().buffers().take();
+  if (!buffer) {
+    more_ = true;
+    return;
+  }
+  const sys::IoResult result = host_->receive(std::span(buffer->data).first(size));
+  if (result.status == sys::IoStatus::done) {
+    buffer->size = result.bytes;
+    guest_.write(std::move(buffer));
+  } else if (result.status != sys::IoStatus::would_block) {
+    host_ended_ = true;
+    host_broken_ = result.status == sys::IoStatus::failed;
+    if (!host_broken_) {
+      guest_.finish();
+    }
+  }
+}
+
+// The host has reset the connection or does not take data any more. What it sent before is still delivered.
+void TcpFlow::host_broke() noexcept {
+  host_broken_ = true;
+  guest_.consume(guest_.readable());
+}
+
+void TcpFlow::finish_if_done() noexcept {
+  if (host_broken_ && (host_ended_ || !host_->readable())) {
+    guest_.flush();
+    abandon();
+    return;
+  }
+  const bool guest_gone = guest_.state() == stack::GuestConnection::State::closed;
+  if (host_ended_ && host_finished_) {
+    host_.reset();  // both directions are done: give the descriptor back at once
+  }
+  if (guest_gone && guest_.readable() == 0) {
+    close();
+  }
+}
+
+void TcpFlow::abandon() noexcept {
+  if (state_ == State::closed) {
+    return;
+  }
+  guest_.reset();
+  if (host_) {
+    host_->reset();
+  }
+  close();
+}
+
+void TcpFlow::close() noexcept {
+  if (state_ == State::connecting) {
+    nat_.attempt_over();
+  }
+  transition(State::closed);
+  timer_.cancel();
+  host_.reset();
+  nat_.bury(*this);
+}
+
+}  // namespace l4n::nat

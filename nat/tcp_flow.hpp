@@ -1,0 +1,93 @@
+// TcpFlow: one TCP connection of the guest, relayed to a socket of the host.
+//
+//     connecting --connected--> opening --guest's ACK--> relaying --both ends closed--> closed
+//         \___________________________\___________________________________________________^
+//
+// connecting  the guest's SYN is held; the host socket is on its way. Several targets (DNS) are tried in
+// turn. opening     lwIP has answered the SYN. relaying    bytes go both ways; each direction ends with its
+// own FIN. closed      out of the table; destroyed at the end of the turn.
+//
+// The flow does its work in pump(), once per turn of the loop and only when something has happened to one of
+// its ends. It never blocks: what cannot go on waits for the next event of the end that holds it up.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "nat/host.hpp"
+#include "nat/slab.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "stack/guest_tcp.hpp"
+
+namespace l4n::nat {
+
+class TcpNat;
+
+class TcpFlow final : public sys::Buried,
+                      private HostObserver,
+                      private stack::ConnectionObserver,
+                      private sys::TimerHandler {
+ public:
+  enum class State { connecting, opening, relaying, closed };
+
+  // Held back from the guest until the host has answered.
+  struct Attempt {
+    stack::HeldSyn syn;
+    std::vector<std::byte> packet;    // the guest's SYN from its IP header on, to be quoted in ICMP errors
+    std::vector<HostTarget> targets;  // never empty; tried in order
+    bool dns = false;                 // a target that fails makes way for the next one
+  };
+
+  TcpFlow(TcpNat& nat, Handle handle, Attempt attempt);
+
+  [[nodiscard]] Handle handle() const noexcept { return handle_; }
+  [[nodiscard]] const stack::FlowKey& key() const noexcept { return key_; }
+  [[nodiscard]] State state() const noexcept { return state_; }
+
+  // Starts the first connect.
+  void start();
+  // A segment from the guest.
+  void on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) noexcept;
+  // Does what can be done now. True when it stopped only to let others have their turn.
+  bool pump() noexcept;
+  // Ends the flow: the guest gets nothing while connecting, a reset later; the host gets a reset.
+  void abandon() noexcept;
+
+ private:
+  friend class TcpNat;
+
+  void on_host_event() noexcept override;
+  void on_connection_change() noexcept override;
+  void on_timer() noexcept override;
+
+  void transition(State next) noexcept;
+  void connect_next(int error) noexcept;
+  void check_connect() noexcept;
+  void open_guest() noexcept;
+  void refuse(int error) noexcept;
+  void relay() noexcept;
+  void to_host() noexcept;
+  void to_guest() noexcept;
+  void probe_guest() noexcept;
+  void host_broke() noexcept;
+  void finish_if_done() noexcept;
+  void close() noexcept;
+
+  TcpNat& nat_;
+  const Handle handle_;
+  const stack::FlowKey key_;
+  State state_ = State::connecting;
+  bool dirty_ = false;                // queued for pump()
+  bool more_ = false;                 // pump() stopped at its budget
+  bool host_ended_ = false;           // the host's FIN was read
+  bool host_finished_ = false;        // our FIN toward the host was sent
+  bool host_broken_ = false;          // the host does not take data any more
+  std::unique_ptr<Attempt> attempt_;  // until the guest is answered
+  std::size_t next_target_ = 0;
+  std::unique_ptr<HostStream> host_;
+  stack::GuestConnection guest_;
+  sys::Timer timer_;  // while connecting
+};
+
+}  // namespace l4n::nat

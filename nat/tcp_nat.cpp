@@ -1,0 +1,140 @@
+#include "nat/tcp_nat.hpp"
+
+#include <cerrno>
+
+namespace l4n::nat {
+
+TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, Resolvers& resolvers,
+               sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy,
+               const Limits& limits)
+    : link_(link),
+      guest_tcp_(guest_tcp),
+      host_(host),
+      resolvers_(resolvers),
+      timers_(timers),
+      graveyard_(graveyard),
+      log_(log),
+      policy_(policy),
+      limits_(limits),
+      table_(sys::HashKey::random()) {}
+
+void TcpNat::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
+  if (const auto index = table_.find(segment.key)) {
+    flows_.at(*index).on_segment(segment, std::move(frame));
+    return;
+  }
+  if (!guest_tcp_.stray(segment)) {
+    open(segment);
+  }
+}
+
+void TcpNat::open(const stack::TcpSegment& segment) {
+  const Decision decision = decide(policy_, Protocol::tcp, segment.key.remote());
+  switch (decision.verdict) {
+    case Verdict::allow:
+      start_flow(segment, {{decision.target, 0}}, false);
+      return;
+    case Verdict::dns:
+      if (auto servers = resolvers_.in_order(); !servers.empty()) {
+        start_flow(segment, std::move(servers), true);
+        return;
+      }
+      [[fallthrough]];
+    case Verdict::unreachable:
+      ++counters_.denied;
+      send_unreachable(segment.packet.source_mac, stack::IcmpUnreachable::kNetwork, segment.packet.packet);
+      return;
+    case Verdict::answer_echo:
+    case Verdict::drop:
+      ++counters_.denied;
+      return;
+  }
+}
+
+void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
+  if (flows_.size() >= limits_.flows) {
+    ++counters_.refused_full;
+    log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.flows,
+                 stack::to_string(segment.key));
+    link_.send_tcp_reset(segment.packet.source_mac, segment.key.remote(), segment.key.guest(), segment.tcp,
+                         segment.payload_size());
+    return;
+  }
+  if (attempts_ >= limits_.attempts) {
+    evict_oldest_attempt();
+  }
+  TcpFlow::Attempt attempt{stack::HeldSyn::of(segment),
+                           {segment.packet.packet.begin(), segment.packet.packet.end()},
+                           std::move(targets),
+                           dns};
+  const Handle handle = flows_.reserve();
+  TcpFlow& flow = flows_.set(handle, std::make_unique<TcpFlow>(*this, handle, std::move(attempt)));
+  table_.insert(segment.key, handle.index);
+  ++attempts_;
+  ++counters_.opened;
+  attempt_order_.push_back(handle);
+  flow.start();
+}
+
+void TcpNat::evict_oldest_attempt() noexcept {
+  while (!attempt_order_.empty()) {
+    TcpFlow* flow = flows_.get(attempt_order_.front());
+    attempt_order_.pop_front();
+    if (flow != nullptr && flow->state() == TcpFlow::State::connecting) {
+      ++counters_.attempts_evicted;
+      flow->abandon();
+      return;
+    }
+  }
+}
+
+void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
+  if (!flow.dirty_) {
+    flow.dirty_ = true;
+    dirty_.push_back(flow.handle());
+  }
+}
+
+bool TcpNat::pump() noexcept {
+  pumping_.swap(dirty_);
+  for (const Handle handle : pumping_) {
+    TcpFlow* flow = flows_.get(handle);
+    if (flow == nullptr) {
+      continue;
+    }
+    flow->dirty_ = false;
+    if (flow->pump()) {
+      mark_dirty(*flow);
+    }
+  }
+  pumping_.clear();
+  // The order keeps names of attempts that are over; drop them before they add up.
+  while (!attempt_order_.empty()) {
+    const TcpFlow* flow = flows_.get(attempt_order_.front());
+    if (flow != nullptr && flow->state() == TcpFlow::State::connecting) {
+      break;
+    }
+    attempt_order_.pop_front();
+  }
+  return !dirty_.empty();
+}
+
+void TcpNat::bury(TcpFlow& flow) noexcept {
+  table_.erase(flow.key());
+  graveyard_.bury(flows_.take(flow.handle()));
+}
+
+void TcpNat::abandon_all() noexcept {
+  std::vector<TcpFlow*> all;
+  flows_.for_each([&all](TcpFlow& flow) { all.push_back(&flow); });
+  for (TcpFlow* flow : all) {
+    flow->abandon();
+  }
+}
+
+// Sent by the gateway, which is the router that knows no way.
+void TcpNat::send_unreachable(const stack::MacAddress& to, std::uint8_t code, sys::Bytes packet) noexcept {
+  link_.send_icmp_error(to, policy_.gateway(), stack::IcmpType::kUnreachable, code, packet);
+}
+
+}  // namespace l4n::nat

@@ -1,0 +1,90 @@
+// TcpNat: the guest's TCP. Finds the flow of a segment with one look-up, starts flows as the policy allows,
+// and pumps those to which something has happened, once per turn.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "nat/host.hpp"
+#include "nat/policy.hpp"
+#include "nat/resolvers.hpp"
+#include "nat/slab.hpp"
+#include "nat/tcp_flow.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "netns/sys/log.hpp"
+#include "stack/flow_table.hpp"
+#include "stack/guest_link.hpp"
+#include "stack/guest_tcp.hpp"
+
+namespace l4n::nat {
+
+class TcpNat {
+ public:
+  struct Limits {
+    std::size_t flows = 16384;
+    std::size_t attempts = 1024;  // flows whose SYN is held
+  };
+  struct Counters {
+    std::uint64_t opened = 0;
+    std::uint64_t refused_full = 0;      // the table was full
+    std::uint64_t denied = 0;            // by the policy
+    std::uint64_t attempts_evicted = 0;  // the oldest attempt made room
+  };
+
+  TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, Resolvers& resolvers,
+         sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy,
+         const Limits& limits);
+  TcpNat(const TcpNat&) = delete;
+  TcpNat& operator=(const TcpNat&) = delete;
+  ~TcpNat() = default;
+
+  void on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);
+  // Pumps every flow that asked for it, once. True when one of them has work left.
+  bool pump() noexcept;
+  // Resets every flow.
+  void abandon_all() noexcept;
+
+  [[nodiscard]] std::size_t flows() const noexcept { return flows_.size(); }
+  [[nodiscard]] std::size_t attempts() const noexcept { return attempts_; }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const stack::FlowTable& table() const noexcept { return table_; }
+
+ private:
+  friend class TcpFlow;
+
+  void open(const stack::TcpSegment& segment);
+  void start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns);
+  void evict_oldest_attempt() noexcept;
+
+  // For the flows.
+  [[nodiscard]] stack::GuestTcp& guest_tcp() noexcept { return guest_tcp_; }
+  [[nodiscard]] stack::GuestLink& link() noexcept { return link_; }
+  [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
+  [[nodiscard]] Host& host() noexcept { return host_; }
+  void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
+  void attempt_over() noexcept { --attempts_; }
+  void mark_dirty(TcpFlow& flow) noexcept;
+  void bury(TcpFlow& flow) noexcept;
+  void send_unreachable(const stack::MacAddress& to, std::uint8_t code, sys::Bytes packet) noexcept;
+
+  stack::GuestLink& link_;
+  stack::GuestTcp& guest_tcp_;
+  Host& host_;
+  Resolvers& resolvers_;
+  sys::TimerQueue& timers_;
+  sys::Graveyard& graveyard_;
+  sys::Log& log_;
+  const PolicyConfig& policy_;
+  Limits limits_;
+  Counters counters_;
+
+  stack::FlowTable table_;
+  Slab<TcpFlow> flows_;
+  std::size_t attempts_ = 0;
+  std::deque<Handle> attempt_order_;  // oldest first; may name flows that are no attempts any more
+  std::vector<Handle> dirty_;
+  std::vector<Handle> pumping_;  // scratch of pump()
+};
+
+}  // namespace l4n::nat
