@@ -129,16 +129,12 @@ void TcpFlow::refuse(int error) noexcept {
 
 // --- events ---
 
-void TcpFlow::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) noexcept {
-  if (state_ == State::connecting) {
-    if (segment.tcp.has(stack::TcpFlags::kRst)) {
-      close();
-    } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
-      attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
-    }
-    return;
+void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
+  if (segment.tcp.has(stack::TcpFlags::kRst)) {
+    close();
+  } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
+    attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
   }
-  nat_.guest_tcp().input(guest_, segment, std::move(frame));
 }
 
 void TcpFlow::on_host_event() noexcept { nat_.mark_dirty(*this); }

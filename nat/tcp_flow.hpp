@@ -47,8 +47,10 @@ class TcpFlow final : public sys::Buried,
 
   // Starts the first connect.
   void start();
-  // A segment from the guest.
-  void on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) noexcept;
+  // The guest's end, for the segments that come once the SYN is answered.
+  [[nodiscard]] stack::GuestConnection& guest() noexcept { return guest_; }
+  // A segment from the guest while the host is still connecting.
+  void on_early_segment(const stack::TcpSegment& segment) noexcept;
   // Does what can be done now. True when it stopped only to let others have their turn.
   bool pump() noexcept;
   // Ends the flow: the guest gets nothing while connecting, a reset later; the host gets a reset.

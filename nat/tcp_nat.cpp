@@ -20,7 +20,12 @@ TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, R
 
 void TcpNat::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
   if (const auto index = table_.find(segment.key)) {
-    flows_.at(*index).on_segment(segment, std::move(frame));
+    TcpFlow& flow = flows_.at(*index);
+    if (flow.state() == TcpFlow::State::connecting) {
+      flow.on_early_segment(segment);
+    } else {
+      guest_tcp_.input(flow.guest(), segment, std::move(frame));
+    }
     return;
   }
   if (!guest_tcp_.stray(segment)) {
