@@ -43,15 +43,13 @@ Result<void> EventLoop::add(int fd, std::uint32_t events, EventHandler& handler)
     slots_.resize(std::max(index + 1, slots_.size() * 2));
   }
   Slot& slot = slots_[index];
-  ++slot.generation;
-  slot.handler = &handler;
   epoll_event event{};
   event.events = events;
-  event.data.u64 = event_data(fd, slot.generation);
+  event.data.u64 = event_data(fd, slot.generation + 1);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    slot.handler = nullptr;
     return errno_error("cannot watch a descriptor");
   }
+  slot = {&handler, slot.generation + 1};
   return {};
 }
 

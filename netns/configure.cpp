@@ -1,0 +1,190 @@
+#include "netns/configure.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <array>
+#include <memory>
+#include <span>
+
+namespace l4n::netns {
+namespace {
+
+using sys::Result;
+
+struct SocketCloser {
+  void operator()(mnl_socket* s) const noexcept { mnl_socket_close(s); }
+};
+using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
+
+// Ours are all far below this: a header, a fixed part and a handful of attributes.
+using Buffer = std::array<char, 512>;
+
+class Route {
+ public:
+  static Result<Route> open() {
+    Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
+    if (socket == nullptr || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
+      return sys::errno_error("cannot open a netlink socket");
+    }
+    return Route(std::move(socket));
+  }
+
+  // Sends one request and waits for its answer: 0 or an errno value.
+  [[nodiscard]] int ask(nlmsghdr* request) {
+    request->nlmsg_flags = static_cast<__u16>(request->nlmsg_flags | NLM_F_REQUEST | NLM_F_ACK);
+    request->nlmsg_seq = ++sequence_;
+    if (mnl_socket_sendto(socket_.get(), request, request->nlmsg_len) < 0) {
+      return errno;
+    }
+    alignas(nlmsghdr) std::array<char, 8192> answer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    const unsigned port = mnl_socket_get_portid(socket_.get());
+    for (;;) {
+      const ssize_t size = mnl_socket_recvfrom(socket_.get(), answer.data(), answer.size());
+      if (size < 0 && errno == EINTR) {
+        continue;
+      }
+      if (size < 0) {
+        return errno;
+      }
+      const int more =
+          mnl_cb_run(answer.data(), static_cast<std::size_t>(size), sequence_, port, nullptr, nullptr);
+      if (more < 0) {
+        return errno;
+      }
+      if (more == MNL_CB_STOP) {
+        return 0;
+      }
+    }
+  }
+
+ private:
+  explicit Route(Socket socket) : socket_(std::move(socket)) {}
+
+  Socket socket_;
+  unsigned sequence_ = 0;
+};
+
+unsigned char family_of(const sys::IpAddress& a) { return a.is_v4() ? AF_INET : AF_INET6; }
+
+void put_address(nlmsghdr* request, std::uint16_t attribute, const sys::IpAddress& a) {
+  if (a.is_v4()) {
+    const std::uint32_t wire = htonl(a.v4().value);
+    mnl_attr_put(request, attribute, sizeof wire, &wire);
+  } else {
+    mnl_attr_put(request, attribute, a.v6().bytes.size(), a.v6().bytes.data());
+  }
+}
+
+// Up, with what `config` (nothing for `lo`) says about the link itself, in one request.
+int set_link_up(Route& route, unsigned index, const InterfaceConfig* config) {
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_NEWLINK;
+  auto* link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
+  link->ifi_family = AF_UNSPEC;
+  link->ifi_index = static_cast<int>(index);
+  link->ifi_flags = IFF_UP;
+  link->ifi_change = IFF_UP;
+  if (config != nullptr) {
+    if (config->mac) {
+      mnl_attr_put(request, IFLA_ADDRESS, config->mac->size(), config->mac->data());
+    }
+    mnl_attr_put_u32(request, IFLA_MTU, config->mtu);
+  }
+  return route.ask(request);
+}
+
+int add_address(Route& route, unsigned index, const InterfaceAddress& a) {
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_NEWADDR;
+  request->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+  auto* message = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)));
+  message->ifa_family = family_of(a.address);
+  message->ifa_prefixlen = static_cast<unsigned char>(a.prefix);
+  message->ifa_flags = a.address.is_v4() ? 0 : IFA_F_NODAD;
+  message->ifa_scope = RT_SCOPE_UNIVERSE;
+  message->ifa_index = index;
+  put_address(request, IFA_LOCAL, a.address);
+  put_address(request, IFA_ADDRESS, a.address);
+  if (a.address.is_v4() && a.prefix < 31) {
+    const std::uint32_t host_bits = a.prefix == 0 ? ~0U : (~0U >> a.prefix);
+    put_address(request, IFA_BROADCAST, sys::Ipv4Address{a.address.v4().value | host_bits});
+  }
+  return route.ask(request);
+}
+
+int add_default_route(Route& route, unsigned index, const sys::IpAddress& gateway) {
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_NEWROUTE;
+  request->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;  // never replaces a route that someone else made
+  auto* message = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  message->rtm_family = family_of(gateway);
+  message->rtm_table = RT_TABLE_MAIN;
+  message->rtm_protocol = RTPROT_BOOT;
+  message->rtm_scope = RT_SCOPE_UNIVERSE;
+  message->rtm_type = RTN_UNICAST;
+  put_address(request, RTA_GATEWAY, gateway);
+  mnl_attr_put_u32(request, RTA_OIF, index);
+  return route.ask(request);
+}
+
+Result<void> outcome(int code, const std::string& what) {
+  if (code == 0 || code == EEXIST) {
+    return {};
+  }
+  return sys::errno_error(code, what);
+}
+
+Result<void> bring_up(Route& route, const std::string& interface, const InterfaceConfig* config) {
+  const unsigned index = ::if_nametoindex(interface.c_str());
+  if (index == 0) {
+    return sys::errno_error(fmt::format("cannot find interface {}", interface));
+  }
+  return outcome(set_link_up(route, index, config), fmt::format("cannot bring up {}", interface));
+}
+
+Result<void> add_all(Route& route, const std::string& interface, const InterfaceConfig& config) {
+  const unsigned index = ::if_nametoindex(interface.c_str());
+  for (const InterfaceAddress& a : config.addresses) {
+    auto added =
+        outcome(add_address(route, index, a),
+                fmt::format("cannot add address {}/{} to {}", to_string(a.address), a.prefix, interface));
+    if (!added) {
+      return added;
+    }
+  }
+  for (const sys::IpAddress& gateway : config.gateways) {
+    auto added =
+        outcome(add_default_route(route, index, gateway),
+                fmt::format("cannot add the default route via {} on {}", to_string(gateway), interface));
+    if (!added) {
+      return added;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> configure_interface(const std::string& interface, const InterfaceConfig& config) {
+  auto route = Route::open();
+  if (!route) {
+    return route.error();
+  }
+  if (auto up = bring_up(*route, "lo", nullptr); !up) {
+    return up;
+  }
+  if (auto up = bring_up(*route, interface, &config); !up) {
+    return up;
+  }
+  return add_all(*route, interface, config);
+}
+
+}  // namespace l4n::netns

@@ -1,0 +1,110 @@
+#include "netns/monitor_messages.hpp"
+
+#include <algorithm>
+
+namespace l4n::netns {
+namespace {
+
+constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kNameservers = 1;
+constexpr std::uint8_t kTargetGone = 2;
+constexpr std::uint8_t kV4 = 4;
+constexpr std::uint8_t kV6 = 6;
+constexpr std::size_t kAddressSize = 16;
+constexpr std::size_t kV4Size = 4;
+
+bool is_within_limits(const Nameservers& m) {
+  const auto v4 = static_cast<std::size_t>(std::count_if(
+      m.servers.begin(), m.servers.end(), [](const NameserverAddress& s) { return s.address.is_v4(); }));
+  return v4 <= kMaxNameserversPerFamily && m.servers.size() - v4 <= kMaxNameserversPerFamily;
+}
+
+void write_server(sys::ByteWriter& out, const NameserverAddress& server) {
+  out.u8(server.address.is_v4() ? kV4 : kV6);
+  out.be32(server.scope_id);
+  if (server.address.is_v4()) {
+    out.be32(server.address.v4().value);
+    for (std::size_t i = kV4Size; i < kAddressSize; ++i) {
+      out.u8(0);
+    }
+  } else {
+    out.bytes(std::as_bytes(std::span(server.address.v6().bytes)));
+  }
+}
+
+std::optional<NameserverAddress> read_server(sys::ByteReader& in) {
+  const std::uint8_t family = in.u8();
+  const std::uint32_t scope_id = in.be32();
+  const sys::Bytes address = in.bytes(kAddressSize);
+  if (in.failed()) {
+    return std::nullopt;
+  }
+  if (family == kV6) {
+    sys::Ipv6Address v6;
+    std::memcpy(v6.bytes.data(), address.data(), kAddressSize);
+    return NameserverAddress{v6, scope_id};
+  }
+  const auto rest = address.subspan(kV4Size);
+  const bool padded = std::all_of(rest.begin(), rest.end(), [](std::byte b) { return b == std::byte{0}; });
+  if (family != kV4 || scope_id != 0 || !padded) {
+    return std::nullopt;
+  }
+  return NameserverAddress{sys::Ipv4Address{sys::load_be32(address.data())}, 0};
+}
+
+std::optional<MonitorMessage> read_nameservers(sys::ByteReader& in) {
+  const std::size_t count = in.u8();
+  if (in.failed() || in.left() != count * kNameserverSize) {
+    return std::nullopt;
+  }
+  Nameservers m;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto server = read_server(in);
+    if (!server) {
+      return std::nullopt;
+    }
+    m.servers.push_back(*server);
+  }
+  if (!is_within_limits(m)) {
+    return std::nullopt;
+  }
+  return m;
+}
+
+}  // namespace
+
+std::size_t encode(const MonitorMessage& message, sys::MutableBytes out) {
+  sys::ByteWriter writer(out);
+  writer.u8(kVersion);
+  if (const auto* nameservers = std::get_if<Nameservers>(&message)) {
+    if (!is_within_limits(*nameservers)) {
+      return 0;
+    }
+    writer.u8(kNameservers);
+    writer.u8(static_cast<std::uint8_t>(nameservers->servers.size()));
+    for (const NameserverAddress& server : nameservers->servers) {
+      write_server(writer, server);
+    }
+  } else {
+    writer.u8(kTargetGone);
+  }
+  return writer.failed() ? 0 : writer.size();
+}
+
+std::optional<MonitorMessage> decode_monitor_message(sys::Bytes data) {
+  sys::ByteReader in(data);
+  const std::uint8_t version = in.u8();
+  const std::uint8_t type = in.u8();
+  if (in.failed() || version != kVersion) {
+    return std::nullopt;
+  }
+  if (type == kNameservers) {
+    return read_nameservers(in);
+  }
+  if (type == kTargetGone && in.left() == 0) {
+    return TargetGone{};
+  }
+  return std::nullopt;
+}
+
+}  // namespace l4n::netns
