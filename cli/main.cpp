@@ -1,0 +1,130 @@
+// lwip4netns: network for an unprivileged network namespace.
+//
+// The start-up is the list of steps in serve(). Up to seal() things are opened; after it, only sockets are.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "cli/not_built_yet.hpp"
+#include "cli/options.hpp"
+#include "cli/startup_text.hpp"
+#include "cli/worker.hpp"
+#include "netns/attach.hpp"
+#include "netns/monitor.hpp"
+#include "netns/seal.hpp"
+#include "netns/sys/log.hpp"
+
+namespace {
+
+using namespace l4n;
+
+int fail(const sys::Error& error) {
+  std::fprintf(stderr, "%s\n", error.message().c_str());
+  return 1;
+}
+
+void print(std::FILE* stream, const std::string& text) {
+  std::fputs(text.c_str(), stream);
+  std::fflush(stream);
+}
+
+netns::AttachRequest attach_request(const cli::Options& options) {
+  netns::AttachRequest request;
+  request.target.kind =
+      options.netns_type == cli::NetnsType::path ? netns::Target::Kind::path : netns::Target::Kind::pid;
+  request.target.pid = options.pid;
+  request.target.netns_path = options.netns_path;
+  request.target.userns_path = options.userns_path;
+  request.tap_name = options.tapname;
+  if (options.configure) {
+    netns::InterfaceConfig config;
+    config.mac = options.macaddress;
+    config.mtu = static_cast<unsigned>(options.mtu);
+    config.addresses.push_back({options.cidr.host(100), options.cidr.prefix});
+    config.gateways.emplace_back(options.cidr.host(2));
+    request.configure = config;
+  }
+  return request;
+}
+
+// The descriptors of the caller are ours alone: a process that we start must not keep them open.
+void keep_to_ourselves(const cli::Options& options) {
+  for (const auto& fd : {options.exit_fd, options.ready_fd}) {
+    if (fd) {
+      ::fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    }
+  }
+}
+
+sys::Result<void> announce_ready(const cli::Options& options) {
+  if (!options.ready_fd) {
+    return {};
+  }
+  const sys::Fd ready(*options.ready_fd);
+  if (::write(ready.get(), "1", 1) != 1) {
+    return sys::errno_error("cannot write to the ready descriptor");
+  }
+  return {};
+}
+
+int serve(const cli::Options& options) {
+  keep_to_ourselves(options);
+
+  // 1. A child joins the guest and brings its interface back.
+  auto attached = netns::attach(attach_request(options));
+  if (!attached) {
+    return fail(attached.error());
+  }
+  print(stdout, cli::startup_text(options));
+
+  // 2. The monitor: it follows resolv.conf and the target for us.
+  netns::MonitorRequest monitor_request;
+  monitor_request.target = std::move(attached->target);
+  auto monitor = netns::start_monitor(std::move(monitor_request));
+  if (!monitor) {
+    return fail(monitor.error());
+  }
+
+  // 3. The loop, the gateway, and what can end them.
+  sys::Log log(STDERR_FILENO);
+  auto worker = cli::Worker::create(options, std::move(attached->tap), *std::move(monitor), log);
+  if (!worker) {
+    return fail(worker.error());
+  }
+
+  // 4. From here on nothing is opened but sockets.
+  if (auto sealed = netns::seal(); !sealed) {
+    return fail(sealed.error());
+  }
+
+  // 5. Everything works from this byte on.
+  if (auto announced = announce_ready(options); !announced) {
+    return fail(announced.error());
+  }
+  return (*worker)->run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const cli::ParseOutcome outcome = cli::parse_options({argv, static_cast<std::size_t>(argc)});
+    print(stdout, outcome.out);
+    print(stderr, outcome.err);
+    if (!outcome.options) {
+      return outcome.exit_code;
+    }
+    if (const std::string missing = cli::not_built_yet(*outcome.options); !missing.empty()) {
+      print(stderr, missing + "\n");
+      return 1;
+    }
+    return serve(*outcome.options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "lwip4netns: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,38 @@
+#include "cli/not_built_yet.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+
+namespace l4n::cli {
+namespace {
+
+struct Feature {
+  std::string_view option;
+  bool (*wanted)(const Options&);
+};
+
+constexpr auto kNotBuiltYet = std::to_array<Feature>({
+    {"--enable-ipv6", [](const Options& o) { return o.enable_ipv6; }},
+    {"--api-socket", [](const Options& o) { return o.api_socket.has_value(); }},
+    {"--outbound-addr", [](const Options& o) { return o.outbound_addr.has_value(); }},
+    {"--outbound-addr6", [](const Options& o) { return o.outbound_addr6.has_value(); }},
+    {"--enable-sandbox", [](const Options& o) { return o.enable_sandbox; }},
+    {"--enable-seccomp", [](const Options& o) { return o.enable_seccomp; }},
+    {"--netns-type=tapfd", [](const Options& o) { return o.netns_type == NetnsType::tapfd; }},
+    {"--target-type=bess", [](const Options& o) { return o.target_type == TargetType::bess; }},
+});
+
+}  // namespace
+
+std::string not_built_yet(const Options& options) {
+  for (const Feature& feature : kNotBuiltYet) {
+    if (feature.wanted(options)) {
+      return fmt::format("lwip4netns: {} is not supported by this version\n", feature.option);
+    }
+  }
+  return {};
+}
+
+}  // namespace l4n::cli

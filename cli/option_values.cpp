@@ -1,0 +1,138 @@
+#include "cli/option_values.hpp"
+
+#include <fmt/format.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+namespace l4n::cli {
+namespace {
+
+constexpr unsigned kMinPrefix = 1;
+constexpr unsigned kMaxPrefix = 25;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// 1 to `most` decimal digits.
+bool is_number(std::string_view text, std::size_t most) {
+  return !text.empty() && text.size() <= most && std::all_of(text.begin(), text.end(), is_digit);
+}
+
+// Takes everything before `separator` off the front of `rest`, and the separator.
+std::string_view cut(std::string_view& rest, char separator) {
+  const std::size_t end = std::min(rest.find(separator), rest.size());
+  const std::string_view head = rest.substr(0, end);
+  rest.remove_prefix(std::min(end + 1, rest.size()));
+  return head;
+}
+
+// Four numbers of up to three digits: the shape of an address, whatever its value.
+bool looks_like_ipv4(std::string_view text) {
+  const bool right_dots = std::count(text.begin(), text.end(), '.') == 3;
+  bool numbers = true;
+  for (int part = 0; part < 4; ++part) {
+    numbers = is_number(cut(text, '.'), 3) && numbers;
+  }
+  return right_dots && numbers;
+}
+
+std::optional<std::uint8_t> parse_hex_byte(std::string_view text) {
+  std::uint8_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (text.empty() || text.size() > 2 || error != std::errc{} || end != text.data() + text.size()) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+sys::Error bad_mac_address(std::string_view text, std::string_view hint) {
+  return sys::plain_error(fmt::format(
+      "\"{}\" is an invalid MAC address.{}\n"
+      "macaddress has to be a valid MAC address (hex string, 6 bytes, each byte separated by a ':').",
+      text, hint));
+}
+
+bool interface_exists(const std::string& name) { return ::if_nametoindex(name.c_str()) != 0; }
+
+sys::Result<OutboundSource> outbound_source(const std::string& text, std::optional<sys::IpAddress> address,
+                                            std::string_view complaint) {
+  if (address) {
+    return OutboundSource{text, address, {}};
+  }
+  if (interface_exists(text)) {
+    return OutboundSource{text, std::nullopt, text};
+  }
+  return sys::plain_error(complaint);
+}
+
+}  // namespace
+
+std::optional<int> parse_integer(const std::string& text, int min, int max) {
+  char* end = nullptr;
+  errno = 0;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (errno != 0 || end == text.c_str() || *end != '\0' || value < min || value > max) {
+    return std::nullopt;
+  }
+  return static_cast<int>(value);
+}
+
+sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text) {
+  std::string_view prefix_text = text;
+  const std::string_view address_text = cut(prefix_text, '/');
+  if (!looks_like_ipv4(address_text) || !is_number(prefix_text, 2)) {
+    return sys::plain_error(fmt::format("invalid CIDR: {}", text));
+  }
+  const auto address = sys::parse_ipv4(address_text);
+  if (!address) {
+    return sys::plain_error(fmt::format("invalid network address: {}", address_text));
+  }
+  unsigned prefix = 0;
+  std::from_chars(prefix_text.data(), prefix_text.data() + prefix_text.size(), prefix);
+  if (prefix < kMinPrefix || prefix > kMaxPrefix) {
+    return sys::plain_error(fmt::format("prefix length needs to be {}-{}", kMinPrefix, kMaxPrefix));
+  }
+  const sys::Ipv4Network network{*address, prefix};
+  if (network.host(0) != *address) {
+    return sys::plain_error("CIDR needs to be a network address like 10.0.2.0/24, not like 10.0.2.100/24");
+  }
+  return network;
+}
+
+sys::Result<stack::MacAddress> parse_mac_address(const std::string& text) {
+  stack::MacAddress mac{};
+  std::string_view rest = text;
+  for (std::uint8_t& byte : mac) {
+    const auto value = parse_hex_byte(cut(rest, ':'));
+    if (!value) {
+      return bad_mac_address(text, "");
+    }
+    byte = *value;
+  }
+  if (!rest.empty() || text.back() == ':') {
+    return bad_mac_address(text, "  Is it too long?");
+  }
+  return mac;
+}
+
+std::string to_text(const stack::MacAddress& mac) {
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4],
+                     mac[5]);
+}
+
+sys::Result<OutboundSource> parse_outbound_addr(const std::string& text) {
+  return outbound_source(text, sys::parse_ipv4(text),
+                         "outbound-addr has to be valid ipv4 address or interface name.");
+}
+
+sys::Result<OutboundSource> parse_outbound_addr6(const std::string& text) {
+  return outbound_source(text, sys::parse_ipv6(text),
+                         "outbound-addr6 has to be valid ipv6 address or interface name.");
+}
+
+}  // namespace l4n::cli

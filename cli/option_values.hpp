@@ -1,0 +1,35 @@
+// Parsers for the values of single options. Errors carry the exact text for stderr (without a newline).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "netns/sys/ip_address.hpp"
+#include "netns/sys/result.hpp"
+#include "stack/mac_address.hpp"
+
+namespace l4n::cli {
+
+// Where connections to the outside start: exactly one of `address` and `interface_name` is set.
+struct OutboundSource {
+  std::string text;  // as given
+  std::optional<sys::IpAddress> address;
+  std::string interface_name;
+};
+
+// A decimal number as strtol reads it (leading blanks and a '+' are allowed), in min..max; nothing else.
+[[nodiscard]] std::optional<int> parse_integer(const std::string& text, int min, int max);
+
+// A.B.C.D/N with N in 1..25, so that the addresses up to x.100 exist, and no host bits.
+[[nodiscard]] sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text);
+
+// Six bytes, each one or two hexadecimal digits, separated by ':'.
+[[nodiscard]] sys::Result<stack::MacAddress> parse_mac_address(const std::string& text);
+// aa:bb:cc:dd:ee:ff
+[[nodiscard]] std::string to_text(const stack::MacAddress& mac);
+
+// An address of the family, or the name of an interface that exists now.
+[[nodiscard]] sys::Result<OutboundSource> parse_outbound_addr(const std::string& text);
+[[nodiscard]] sys::Result<OutboundSource> parse_outbound_addr6(const std::string& text);
+
+}  // namespace l4n::cli

@@ -1,0 +1,181 @@
+#include "cli/worker.hpp"
+
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <variant>
+#include <vector>
+
+namespace l4n::cli {
+namespace {
+
+using sys::Result;
+
+constexpr std::uint16_t kDnsPort = 53;
+// Descriptors that flows must leave for everything else: DNS questions, the API, listeners.
+constexpr rlim_t kReservedDescriptors = 640;
+// How long the start waits for the monitor's first word.
+constexpr sys::Duration kMonitorStart = std::chrono::seconds(5);
+
+// Raises the limit of open files to what the system allows, and returns how many flows fit under it.
+std::size_t flows_within_limit(std::size_t wanted) noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return wanted;
+  }
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t reserve = std::min(kReservedDescriptors, limit.rlim_cur / 4);
+  return std::min<std::size_t>(wanted, limit.rlim_cur - reserve);
+}
+
+nat::Gateway::Config gateway_config(const Options& options) {
+  nat::Gateway::Config config;
+  config.policy.network = options.cidr;
+  config.policy.host_loopback = !options.disable_host_loopback;
+  config.policy.dns = !options.disable_dns;
+  config.mtu = static_cast<unsigned>(options.mtu);
+  config.tcp.flows = flows_within_limit(config.tcp.flows);
+  return config;
+}
+
+Result<sys::Fd> open_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) {
+    return sys::errno_error("cannot block signals");
+  }
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): cannot fail for a valid signal
+  sys::Fd fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!fd.valid()) {
+    return sys::errno_error("cannot create the signal descriptor");
+  }
+  return fd;
+}
+
+std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
+  std::vector<nat::HostTarget> targets;
+  for (const netns::NameserverAddress& server : nameservers.servers) {
+    targets.push_back({{server.address, kDnsPort}, server.scope_id});
+  }
+  if (targets.empty()) {
+    targets.push_back({{sys::make_ipv4(127, 0, 0, 1), kDnsPort}, 0});  // the default of resolv.conf(5)
+  }
+  return targets;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Tap tap, netns::Monitor monitor,
+                                               sys::Log& log) {
+  static const sys::SystemClock loop_clock;  // stateless
+  auto loop = sys::EventLoop::create(loop_clock);
+  if (!loop) {
+    return loop.error();
+  }
+  std::unique_ptr<Worker> worker(
+      new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log));
+  if (auto watched = worker->watch_all(options); !watched) {
+    return watched.error();
+  }
+  return worker;
+}
+
+Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap,
+               netns::Monitor monitor, sys::Log& log)
+    : log_(log),
+      loop_(std::move(loop)),
+      monitor_(std::move(monitor)),
+      tap_is_ours_(tap.created),
+      port_(std::move(tap.fd), tap.vnet_hdr),
+      host_(*loop_),
+      gateway_({loop_->timers(), loop_->graveyard(), clock_, log, port_, host_}, gateway_config(options)) {
+  loop_->add_turn_hook(gateway_);
+  gateway_.on_port_closed([this] { stop(0); });
+}
+
+Worker::~Worker() {
+  if (!tap_is_ours_) {
+    netns::release_offloads(port_.fd());
+  }
+}
+
+Result<void> Worker::watch_all(const Options& options) {
+  auto signals = open_signals();
+  if (!signals) {
+    return signals.error();
+  }
+  signals_ = *std::move(signals);
+  if (auto added = loop_->add(signals_.get(), EPOLLIN, signal_watch_); !added) {
+    return added;
+  }
+  if (options.exit_fd) {
+    exit_fd_.reset(*options.exit_fd);
+    // No event is asked for: epoll tells a hang-up always, and data must not end us.
+    if (auto added = loop_->add(exit_fd_.get(), 0, exit_watch_); !added) {
+      return added;
+    }
+  }
+  // The first message carries the name servers: without it DNS would not work from the ready byte on.
+  if (const auto first = monitor_.wait(kMonitorStart); first.status == netns::Monitor::ReadStatus::message) {
+    on_message(*first.message);
+  }
+  if (auto added = loop_->add(monitor_.fd(), EPOLLIN, monitor_watch_); !added) {
+    return added;
+  }
+  return loop_->add(port_.fd(), EPOLLIN, gateway_);
+}
+
+int Worker::run() {
+  if (auto result = loop_->run(); !result) {
+    log_.error(sys::LogClass::general, "{}", result.error().message());
+    status_ = 1;
+  }
+  return status_;
+}
+
+void Worker::on_signal() { stop(0); }
+
+void Worker::on_exit_fd() {
+  log_.line("exitfd event");
+  stop(0);
+}
+
+void Worker::on_monitor() {
+  for (;;) {
+    const netns::Monitor::ReadResult result = monitor_.read();
+    switch (result.status) {
+      case netns::Monitor::ReadStatus::empty:
+        return;
+      case netns::Monitor::ReadStatus::closed:
+        log_.error(sys::LogClass::general, "the monitor process has ended unexpectedly");
+        stop(1);
+        return;
+      case netns::Monitor::ReadStatus::message:
+        on_message(*result.message);
+        break;
+    }
+  }
+}
+
+void Worker::on_message(const netns::MonitorMessage& message) {
+  if (const auto* nameservers = std::get_if<netns::Nameservers>(&message)) {
+    gateway_.set_resolvers(resolvers(*nameservers));
+  } else {
+    stop(0);  // nobody is left in the namespace
+  }
+}
+
+void Worker::stop(int status) noexcept {
+  loop_->remove(monitor_.fd());
+  status_ = status;
+  loop_->stop();
+}
+
+}  // namespace l4n::cli

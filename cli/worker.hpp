@@ -1,0 +1,71 @@
+// Worker: the process that the caller started, once the guest's interface is in its hands. Owns the loop, the
+// gateway and what can end them: signals, the exit descriptor, the monitor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "cli/options.hpp"
+#include "nat/gateway.hpp"
+#include "nat/host_sockets.hpp"
+#include "netns/attach.hpp"
+#include "netns/monitor.hpp"
+#include "netns/sys/clock.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "netns/sys/log.hpp"
+#include "netns/sys/result.hpp"
+#include "stack/frame_port.hpp"
+
+namespace l4n::cli {
+
+class Worker {
+ public:
+  // Takes over the interface and the monitor. Blocks SIGTERM and SIGINT, which end run().
+  static sys::Result<std::unique_ptr<Worker>> create(const Options& options, netns::Tap tap,
+                                                     netns::Monitor monitor, sys::Log& log);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker();
+
+  // Serves until something ends it. The exit status of the process.
+  [[nodiscard]] int run();
+
+ private:
+  // Gives the handlers of the descriptors that may end the process a member to call.
+  class Watch final : public sys::EventHandler {
+   public:
+    Watch(Worker& worker, void (Worker::*action)()) noexcept : worker_(worker), action_(action) {}
+    void on_event(std::uint32_t /*events*/) noexcept override { (worker_.*action_)(); }
+
+   private:
+    Worker& worker_;
+    void (Worker::*action_)();
+  };
+
+  Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap, netns::Monitor monitor,
+         sys::Log& log);
+  sys::Result<void> watch_all(const Options& options);
+  void on_signal();
+  void on_exit_fd();
+  void on_monitor();
+  void on_message(const netns::MonitorMessage& message);
+  void stop(int status) noexcept;
+
+  sys::SystemClock clock_;
+  sys::Log& log_;
+  std::unique_ptr<sys::EventLoop> loop_;
+  netns::Monitor monitor_;
+  bool tap_is_ours_;  // false: the device goes on without us
+  stack::FdFramePort port_;
+  nat::HostSockets host_;
+  nat::Gateway gateway_;
+  sys::Fd signals_;
+  sys::Fd exit_fd_;
+  Watch signal_watch_{*this, &Worker::on_signal};
+  Watch exit_watch_{*this, &Worker::on_exit_fd};
+  Watch monitor_watch_{*this, &Worker::on_monitor};
+  int status_ = 0;
+};
+
+}  // namespace l4n::cli
