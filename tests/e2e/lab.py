@@ -1,0 +1,199 @@
+"""The laboratory of the end-to-end tests: a small internet in namespaces of its own.
+
+    guest netns --tap0--> [PROGRAM in the host netns] --veth--> wan netns (plays the internet)
+
+Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process,
+so any number of labs can run side by side. A holder reads from a pipe of ours and ends with it,
+hence a lab vanishes even when its test is killed. PROGRAM never runs in the machine's own network
+namespace, and it sees a private /etc and a private /dev/net/tun, so the machine is left as it was.
+"""
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+
+from namespaces import Failed, Guest, Holder, Place, as_user, kill_pid
+from program import TAG, Program, new_tag, processes_tagged
+
+WAN_IP = "10.99.0.2"        # the server outside
+WAN_IP2 = "10.99.0.3"       # a second server address
+WAN_IP3 = "10.99.0.4"       # a third one, on which nothing is ever served
+WAN_GATEWAY = "10.99.0.254"  # the host's default gateway
+HOST_IP = "10.99.0.1"       # the host's own address toward wan
+NO_HOST_IP = "10.98.1.1"    # wan answers ICMP 3/1, host unreachable
+PROHIBITED_IP = "10.98.3.1"  # wan answers ICMP 3/13, administratively prohibited
+NO_NET_IP = "10.97.0.1"     # wan answers ICMP 3/0, network unreachable
+BLACKHOLE_IP = "10.98.9.1"  # wan swallows everything
+
+GATEWAY = "10.0.2.2"        # what the guest sees, with the default --cidr
+DNS = "10.0.2.3"
+GUEST_IP = "10.0.2.100"
+
+
+@functools.cache
+def etc_template():
+    """One copy of /etc without resolv.conf per test script; the labs take links to its files."""
+    folder = tempfile.mkdtemp(prefix="e2e-lab-etc-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(["cp", "-a", "/etc", f"{folder}/etc"], check=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/etc/resolv.conf")
+    return f"{folder}/etc"
+
+
+class Lab:
+    """Host and wan, joined and addressed. Use it as a context manager."""
+
+    def __init__(self, program, user=None):
+        self.program = os.path.abspath(program)
+        self.user = user
+        self.programs = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            self._build()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        return self._stack.__exit__(*exception)
+
+    def _build(self):
+        self.directory = tempfile.mkdtemp(prefix="e2e-lab-")
+        self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        if self.user is not None:
+            self.program = self._readable_copy(self.program)
+        self._wan_holder = self._hold(["unshare", "-n"])
+        self._host_holder = self._hold(["unshare", "-m", "-n"])
+        self._view_holder = self._hold(["unshare", "-m"])
+        self.wan = Place(self._stack, self._wan_holder.ns("net"))
+        self.host = Place(self._stack, self._host_holder.ns("net"), self._host_holder.ns("mnt"))
+        self._set_up_host()
+        self._set_up_wan()
+        view = Place(self._stack, self._view_holder.ns("net"), self._view_holder.ns("mnt"))
+        view.run("mount", "--bind", self._copy_of_etc("guest-etc", DNS), "/etc")
+
+    def _hold(self, enter):
+        holder = Holder(enter)
+        self._stack.callback(holder.close)
+        return holder
+
+    def _readable_copy(self, program):
+        """The build may lie in a folder that an unprivileged user cannot enter."""
+        folder = tempfile.mkdtemp(prefix="e2e-lab-bin-")
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        os.chmod(folder, 0o755)
+        copy = os.path.join(folder, os.path.basename(program))
+        shutil.copy(program, copy)
+        os.chmod(copy, 0o755)
+        return copy
+
+    def _copy_of_etc(self, name, nameserver):
+        """A copy of the folder, to be bind-mounted: so resolv.conf can be replaced by rename within it."""
+        copy = f"{self.directory}/{name}"
+        subprocess.run(["cp", "-al", etc_template(), copy], check=True)
+        with open(f"{copy}/resolv.conf", "w", encoding="ascii") as file:
+            file.write(f"nameserver {nameserver}\n")
+        return copy
+
+    def _set_up_host(self):
+        """Private files first (/etc, a /dev/net/tun for everyone, an empty /run/netns), then the network."""
+        self.host.sh(
+            f"mount --bind {self._copy_of_etc('etc', WAN_IP)} /etc;"
+            "mkdir -p /run/netns /dev/net; mount -t tmpfs -o mode=755 e2e /run/netns;"
+            "mount -t tmpfs -o mode=755 e2e /dev/net; mknod -m 666 /dev/net/tun c 10 200;"
+            f"ip link set lo up; ip link add up0 type veth peer name down0 netns {self._wan_holder.pid};"
+            f"ip addr add {HOST_IP}/24 dev up0; ip link set up0 up; ip route add default via {WAN_GATEWAY}")
+        self.host.sysctl("net.ipv4.ping_group_range", "0 2147483647")
+
+    def _set_up_wan(self):
+        own = (WAN_IP, WAN_IP2, WAN_IP3, WAN_GATEWAY)
+        addresses = "".join(f"ip addr add {ip}/24 dev down0;" for ip in own)
+        self.wan.sh(f"ip link set lo up; ip link set down0 up; {addresses}"
+                    "ip route add unreachable 10.98.1.0/24; ip route add prohibit 10.98.3.0/24;"
+                    "ip route add blackhole 10.98.9.0/24")
+        self.wan.sysctl("net.ipv4.ip_forward", 1)  # else wan does not say that it has no route
+        self.wan.sysctl("net.ipv4.icmp_ratelimit", 0)
+
+    # resolv.conf of the program
+
+    @property
+    def resolv_conf(self):
+        return f"{self.directory}/etc/resolv.conf"
+
+    def replace_resolv_conf(self, text):
+        """Replaces it by rename, as resolvconf, NetworkManager and DHCP clients do."""
+        with open(self.resolv_conf + ".new", "w", encoding="ascii") as file:
+            file.write(text)
+        os.rename(self.resolv_conf + ".new", self.resolv_conf)
+
+    # guests and programs
+
+    def guest(self, **options):
+        """A new guest, owned by the lab's user unless user= says otherwise (None is root)."""
+        return Guest(self._stack, self._view_holder, options.get("user", self.user))
+
+    def neighbour(self, guest):
+        """A second process in a guest's namespaces, of the same user: a Holder, and the Place it lives in."""
+        enter = ["nsenter", f"--net={guest.net}"]
+        if self.user is not None:
+            enter = [*as_user(self.user), "nsenter", f"--user={guest.holder.ns('user')}",
+                     "--preserve-credentials", f"--net={guest.net}"]
+        holder = self._hold(enter)
+        return holder, Place(self._stack, holder.ns("net"), self._view_holder.ns("mnt"))
+
+    @contextlib.contextmanager
+    def named_netns(self, name):
+        """A namespace made by `ip netns add`, in the host's private /run/netns. Yields its Place and path."""
+        self.host.run("ip", "netns", "add", name)
+        path = f"/run/netns/{name}"
+        seen_from_here = f"/proc/{self._host_holder.pid}/root{path}"
+        try:
+            yield Place(self._stack, seen_from_here, self._view_holder.ns("mnt")), path
+        finally:
+            self.host.run("ip", "netns", "del", name, check=False)
+
+    def program_command(self, argv, before, program):
+        """The whole command line: host's namespaces, an ordinary descriptor limit, the user, the program."""
+        user = as_user(self.user)[:-1] if self.user is not None else ["setpriv"]
+        return self.host.command([*before, "prlimit", "--nofile=1024:", "--",
+                                  *user, "--pdeathsig", "KILL", "--", program, *argv])
+
+    def launch(self, *argv, **options):
+        """Starts the program without waiting; it ends with the lab."""
+        program = Program(self, [str(a) for a in argv], **options)
+        self.programs.append(program)
+        self._stack.callback(program.close)
+        return program
+
+    def serve(self, guest, *options, configure=True, **settings):
+        """Gives the guest its network: starts the program on it and waits until it is ready."""
+        configure = ["-c"] if configure else []
+        return self.launch(*configure, *options, guest.pid, "tap0", **settings).wait_ready()
+
+    def run_program(self, *argv, **options):
+        """Runs the program to its end, for command lines that must fail or only print something."""
+        return self.run_as(self.program, *argv, **options)
+
+    def run_as(self, program, *argv, before=(), seconds=20):
+        """As run_program(), with the program's file name. Also checks that nothing of the run is left: output
+        is read to its end, which a surviving child that kept the pipes open would delay."""
+        tag = new_tag()
+        command = self.program_command([str(a) for a in argv], before, program)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                  timeout=seconds, env={**os.environ, TAG: tag})
+        except subprocess.TimeoutExpired:
+            raise Failed(f"still runs after {seconds} s: {' '.join(map(str, argv))}") from None
+        finally:
+            left = processes_tagged(tag)
+            for pid in left:
+                kill_pid(pid)
+        if left:
+            raise Failed(f"processes left behind: {left}")
+        return done
