@@ -22,6 +22,8 @@ class FramePort {
 
   // True when frames carry a VnetHeader both ways. Then partial checksums and super-segments may be sent.
   [[nodiscard]] virtual bool has_vnet_header() const noexcept = 0;
+  // True when a frame may carry several UDP datagrams for the guest's kernel to cut (Linux 6.2).
+  [[nodiscard]] virtual bool cuts_udp() const noexcept { return false; }
   // Reads one frame (with its VnetHeader, if any) into the buffer and sets its size.
   [[nodiscard]] virtual sys::IoResult read(FrameBuffer& into) noexcept = 0;
   // Writes one frame. The first VnetHeader::kSize bytes of parts[0] are the header; a port without headers
@@ -32,16 +34,19 @@ class FramePort {
 // A TAP device, or a SOCK_SEQPACKET socket with one frame per message. Non-blocking.
 class FdFramePort final : public FramePort {
  public:
-  FdFramePort(sys::Fd fd, bool vnet_header) noexcept : fd_(std::move(fd)), vnet_header_(vnet_header) {}
+  FdFramePort(sys::Fd fd, bool vnet_header, bool cuts_udp) noexcept
+      : fd_(std::move(fd)), vnet_header_(vnet_header), cuts_udp_(vnet_header && cuts_udp) {}
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool has_vnet_header() const noexcept override { return vnet_header_; }
+  [[nodiscard]] bool cuts_udp() const noexcept override { return cuts_udp_; }
   [[nodiscard]] sys::IoResult read(FrameBuffer& into) noexcept override;
   [[nodiscard]] sys::IoResult write(std::span<iovec> parts) noexcept override;
 
  private:
   sys::Fd fd_;
   bool vnet_header_;
+  bool cuts_udp_;
 };
 
 }  // namespace l4n::stack

@@ -151,9 +151,11 @@ std::size_t GuestConnection::write_size() const noexcept {
 }
 
 std::size_t GuestConnection::probe_room() const noexcept {
-  constexpr std::size_t kProbe = 512;
+  // One byte, the most that lwIP probes with: of a longer piece the guest could acknowledge the beginning,
+  // which lwIP would then send for ever to a guest whose window stays at that.
+  constexpr std::size_t kProbe = 1;
   const bool nothing_queued = may_send() && pcb_->snd_lbb == pcb_->lastack;
-  return nothing_queued && pcb_->snd_wnd == 0 ? std::min<std::size_t>(kProbe, mss_) : 0;
+  return nothing_queued && pcb_->snd_wnd == 0 ? kProbe : 0;
 }
 
 bool GuestConnection::queue_write(FrameBufferPtr& buffer, bool copy) noexcept {

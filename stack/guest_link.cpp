@@ -11,10 +11,41 @@ namespace {
 
 constexpr std::size_t kLinkHeaderSize = VnetHeader::kSize + kEthernetHeaderSize;
 constexpr std::size_t kLargestIcmpError = 576;
+constexpr std::size_t kLargestPacket = 65535;
+// The pieces of one payload: a transport header and the data behind it.
+constexpr std::size_t kMostPayloadPieces = 2;
 
 iovec piece(sys::Bytes data) noexcept {
   // writev does not write to what it is given; its interface only cannot say so.
   return {const_cast<std::byte*>(data.data()), data.size()};  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+}
+
+std::size_t size_of(std::span<const iovec> pieces) noexcept {
+  std::size_t size = 0;
+  for (const iovec& p : pieces) {
+    size += p.iov_len;
+  }
+  return size;
+}
+
+// Bytes [at, at + size) of what `pieces` hold, as pieces again. Returns how many.
+std::size_t slice(std::span<const iovec> pieces, std::size_t at, std::size_t size,
+                  std::span<iovec> out) noexcept {
+  std::size_t count = 0;
+  for (const iovec& p : pieces) {
+    if (at >= p.iov_len) {
+      at -= p.iov_len;
+      continue;
+    }
+    const std::size_t n = std::min(size, p.iov_len - at);
+    if (n == 0) {
+      break;
+    }
+    out[count++] = {static_cast<std::byte*>(p.iov_base) + at, n};
+    size -= n;
+    at = 0;
+  }
+  return count;
 }
 
 }  // namespace
@@ -51,33 +82,71 @@ void GuestLink::send_arp(const MacAddress& to, const ArpPacket& arp) noexcept {
   send(to, kEtherTypeArp, {}, {&part, 1});
 }
 
-void GuestLink::send_ipv4(const MacAddress& to, Ipv4Header header, sys::Bytes payload) noexcept {
-  if (payload.size() + kIpv4HeaderSize > mtu_) {
+void GuestLink::send_ipv4(const MacAddress& to, const Ipv4Header& header, sys::Bytes payload) noexcept {
+  const iovec part = piece(payload);
+  send_packet(to, header, {&part, 1});
+}
+
+void GuestLink::send_packet(const MacAddress& to, Ipv4Header header,
+                            std::span<const iovec> payload) noexcept {
+  const std::size_t size = size_of(payload);
+  const std::size_t total = size + kIpv4HeaderSize;
+  if (total > kLargestPacket || (total > mtu_ && header.dont_fragment)) {
     ++counters_.lost;
     return;
   }
-  header.total_length = static_cast<std::uint16_t>(payload.size() + kIpv4HeaderSize);
   header.id = next_id_++;
-  std::array<std::byte, kIpv4HeaderSize> ip{};
+  if (total > mtu_) {
+    send_fragments(to, header, payload, size);
+    return;
+  }
+  header.total_length = static_cast<std::uint16_t>(total);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+  std::array<std::byte, kIpv4HeaderSize> ip;
   encode_ipv4(ip, header);
-  const std::array<iovec, 2> parts{piece(ip), piece(payload)};
-  send(to, kEtherTypeIpv4, {}, parts);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+  std::array<iovec, kMostPayloadPieces + 1> parts;
+  parts[0] = piece(ip);
+  std::copy(payload.begin(), payload.end(), parts.begin() + 1);
+  send(to, kEtherTypeIpv4, {}, std::span(parts).first(payload.size() + 1));
+}
+
+// RFC 791 3.2: all but the last carry a multiple of 8 bytes.
+void GuestLink::send_fragments(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload,
+                               std::size_t size) noexcept {
+  const std::size_t room = (mtu_ - kIpv4HeaderSize) / 8 * 8;
+  ++counters_.fragmented;
+  for (std::size_t at = 0; at < size; at += room) {
+    const std::size_t n = std::min(room, size - at);
+    header.fragment_offset = static_cast<std::uint16_t>(at);
+    header.more_fragments = at + n < size;
+    header.total_length = static_cast<std::uint16_t>(n + kIpv4HeaderSize);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+    std::array<std::byte, kIpv4HeaderSize> ip;
+    encode_ipv4(ip, header);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+    std::array<iovec, kMostPayloadPieces + 1> parts;
+    parts[0] = piece(ip);
+    const std::size_t count = slice(payload, at, n, std::span(parts).subspan(1));
+    send(to, kEtherTypeIpv4, {}, std::span(parts).first(count + 1));
+  }
 }
 
 void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type,
-                                std::uint8_t code, sys::Bytes original) noexcept {
-  const auto ip = decode_ipv4(original);
-  if (!ip) {
+                                std::uint8_t code, sys::Bytes original, std::uint16_t next_hop_mtu) noexcept {
+  const auto ip = decode_quoted_ipv4(original);
+  if (!ip || !may_send_icmp_error(original)) {
     return;
   }
   std::array<std::byte, kLargestIcmpError> message{};
   const std::size_t room = std::min<std::size_t>(mtu_, kLargestIcmpError) - kIpv4HeaderSize - kIcmpHeaderSize;
-  const sys::Bytes quoted = original.first(std::min(room, original.size()));
+  const sys::Bytes quoted = original.first(std::min({room, original.size(), std::size_t{ip->total_length}}));
   sys::ByteWriter w(message);
   w.u8(type);
   w.u8(code);
   w.be16(0);
-  w.be32(0);
+  w.be16(0);
+  w.be16(next_hop_mtu);
   w.bytes(quoted);
   const auto used = std::span(message).first(w.size());
   sys::store_be16(&message[2], internet_checksum(used));
@@ -93,7 +162,7 @@ void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, s
 void GuestLink::send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                          sys::Bytes payload) noexcept {
   const std::size_t length = payload.size() + kUdpHeaderSize;
-  if (length + kIpv4HeaderSize > mtu_) {
+  if (length + kIpv4HeaderSize > kLargestPacket) {
     ++counters_.lost;
     return;
   }
@@ -115,12 +184,53 @@ void GuestLink::send_udp(const MacAddress& to, const sys::Endpoint& source, cons
   header.source = source.address.v4();
   header.destination = destination.address.v4();
   header.protocol = kProtocolUdp;
-  header.total_length = static_cast<std::uint16_t>(length + kIpv4HeaderSize);
-  header.id = next_id_++;
-  std::array<std::byte, kIpv4HeaderSize> ip{};
-  encode_ipv4(ip, header);
-  const std::array<iovec, 3> parts{piece(ip), piece(udp), piece(payload)};
-  send(to, kEtherTypeIpv4, {}, parts);
+  const std::array<iovec, kMostPayloadPieces> parts{piece(udp), piece(payload)};
+  send_packet(to, header, parts);
+}
+
+void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source,
+                               const sys::Endpoint& destination, sys::Bytes payload,
+                               std::size_t segment_size) noexcept {
+  constexpr std::size_t kHeaders = kIpv4HeaderSize + kUdpHeaderSize;
+  const bool one = payload.size() <= segment_size;
+  if (one || !port_.cuts_udp() || segment_size + kHeaders > mtu_ ||
+      payload.size() + kHeaders > kLargestPacket) {
+    for (std::size_t at = 0; at == 0 || at < payload.size(); at += segment_size) {
+      send_udp(to, source, destination, payload.subspan(at, std::min(segment_size, payload.size() - at)));
+      if (one) {
+        return;
+      }
+    }
+    return;
+  }
+  const auto length = static_cast<std::uint16_t>(payload.size() + kUdpHeaderSize);
+  std::array<std::byte, kHeaders> headers{};
+  Ipv4Header ip;
+  ip.source = source.address.v4();
+  ip.destination = destination.address.v4();
+  ip.protocol = kProtocolUdp;
+  ip.id = next_id_;
+  ip.total_length = static_cast<std::uint16_t>(length + kIpv4HeaderSize);
+  next_id_ =
+      static_cast<std::uint16_t>(next_id_ + payload.size() / segment_size + 1);  // one for each datagram
+  encode_ipv4(std::span(headers).first<kIpv4HeaderSize>(), ip);
+  ChecksumAccumulator sum;
+  sum.add_pseudo_header(source.address, destination.address, kProtocolUdp, length);
+  sys::ByteWriter udp(sys::MutableBytes(headers).subspan(kIpv4HeaderSize));
+  udp.be16(source.port);
+  udp.be16(destination.port);
+  udp.be16(length);
+  udp.be16(sum.partial());
+
+  VnetHeader vnet;
+  vnet.flags = VnetHeader::kNeedsChecksum;
+  vnet.gso_type = VnetHeader::kGsoUdpL4;
+  vnet.gso_size = static_cast<std::uint16_t>(segment_size);
+  vnet.header_length = kHeaders;
+  vnet.checksum_start = kIpv4HeaderSize;
+  vnet.checksum_offset = 6;
+  const std::array<iovec, 2> parts{piece(headers), piece(payload)};
+  send(to, kEtherTypeIpv4, vnet, parts);
 }
 
 void GuestLink::send_tcp_reset(const MacAddress& to, const sys::Endpoint& source,

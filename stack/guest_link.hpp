@@ -23,10 +23,11 @@ class GuestLink {
   struct Counters {
     std::uint64_t frames = 0;
     std::uint64_t bytes = 0;
-    std::uint64_t lost = 0;  // the port did not take the frame
+    std::uint64_t lost = 0;        // the port did not take the frame, or the packet could not be made
+    std::uint64_t fragmented = 0;  // packets that were sent in fragments
   };
 
-  // `mtu`: the largest IP packet toward the guest, in bytes.
+  // `mtu`: the largest IP packet toward the guest, in bytes; at least 68 (RFC 791 3.2).
   GuestLink(FramePort& port, unsigned mtu) noexcept : port_(port), mtu_(mtu) {}
   GuestLink(const GuestLink&) = delete;
   GuestLink& operator=(const GuestLink&) = delete;
@@ -42,16 +43,23 @@ class GuestLink {
             std::span<const iovec> packet) noexcept;
 
   void send_arp(const MacAddress& to, const ArpPacket& arp) noexcept;
-  // An IPv4 packet from us. `header` needs source, destination, protocol (and tos, ttl); length and id are
-  // set here. The payload has its checksum already. One that does not fit the MTU is not sent.
-  void send_ipv4(const MacAddress& to, Ipv4Header header, sys::Bytes payload) noexcept;
+  // An IPv4 packet from us. `header` needs source, destination, protocol (and tos, ttl, dont_fragment);
+  // length and id are set here. The payload (at most 65,515 bytes) has its checksum already. A packet larger
+  // than the MTU goes in fragments, or not at all when dont_fragment is set.
+  void send_ipv4(const MacAddress& to, const Ipv4Header& header, sys::Bytes payload) noexcept;
   // An ICMP error (RFC 792) from `source` that quotes `original`, the guest's own packet from its IP header
-  // on, as far as 576 bytes allow (RFC 1812 4.3.2.3).
+  // on, as far as 576 bytes allow (RFC 1812 4.3.2.3); `original` may be cut short already. Nothing is sent
+  // where may_send_icmp_error() forbids it. `next_hop_mtu` is for "fragmentation needed" (RFC 1191 4).
   void send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type, std::uint8_t code,
-                       sys::Bytes original) noexcept;
-  // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones).
+                       sys::Bytes original, std::uint16_t next_hop_mtu = 0) noexcept;
+  // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones);
+  // at most 65,507 bytes of payload, in fragments where the MTU wants it.
   void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                 sys::Bytes payload) noexcept;
+  // Several datagrams of `segment_size` bytes, the last may be shorter: one frame where the guest's kernel
+  // cuts it, else one by one.
+  void send_udp_batch(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                      sys::Bytes payload, std::size_t segment_size) noexcept;
   // The reset of RFC 9293 3.10.7.1 that answers a segment for which there is no connection.
   void send_tcp_reset(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                       const TcpHeader& offending, std::size_t offending_payload) noexcept;
@@ -60,6 +68,10 @@ class GuestLink {
                     std::uint32_t seq, std::uint32_t ack) noexcept;
 
  private:
+  // A packet whose payload comes in pieces.
+  void send_packet(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload) noexcept;
+  void send_fragments(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload,
+                      std::size_t size) noexcept;
   void send_tcp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                 TcpHeader header) noexcept;
 

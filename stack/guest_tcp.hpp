@@ -64,6 +64,7 @@ class GuestTcp final {
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t ticking() const noexcept { return ticking_.size(); }
   [[nodiscard]] FrameBufferPool& buffers() noexcept { return buffers_; }
+  [[nodiscard]] const FrameBufferPool& buffers() const noexcept { return buffers_; }
 
  private:
   friend class GuestConnection;

@@ -28,7 +28,8 @@ Ingress udp_datagram(const VnetHeader& vnet, const IpPacket& ip) noexcept {
       !transport_checksum_valid(ip.ip.source, ip.ip.destination, kProtocolUdp, datagram)) {
     return Dropped{DropReason::bad_checksum};
   }
-  return UdpDatagram{ip, *udp, datagram.subspan(kUdpHeaderSize)};
+  const bool several = vnet.gso_type == VnetHeader::kGsoUdpL4;
+  return UdpDatagram{ip, *udp, datagram.subspan(kUdpHeaderSize), several ? vnet.gso_size : std::uint16_t{0}};
 }
 
 Ingress icmp_message(const IpPacket& ip) noexcept {
@@ -42,15 +43,26 @@ Ingress icmp_message(const IpPacket& ip) noexcept {
   return IcmpMessage{ip, sys::load_u8(&message[0]), sys::load_u8(&message[1]), message};
 }
 
+Ingress ip_fragment(const IpPacket& ip) noexcept {
+  switch (ip.ip.protocol) {
+    case kProtocolTcp:
+    case kProtocolUdp:
+    case kProtocolIcmp:
+      return IpFragment{ip};
+    default:
+      return Dropped{DropReason::unknown_protocol};
+  }
+}
+
 Ingress ipv4_packet(const VnetHeader& vnet, const MacAddress& source_mac, sys::MutableBytes packet) noexcept {
   const auto ip = decode_ipv4(packet);
   if (!ip) {
     return Dropped{DropReason::bad_ip_header};
   }
-  if (ip->is_fragment()) {
-    return Dropped{DropReason::fragment};
-  }
   const IpPacket common{source_mac, *ip, packet.first(ip->total_length)};
+  if (ip->is_fragment()) {
+    return ip_fragment(common);
+  }
   switch (ip->protocol) {
     case kProtocolTcp:
       return tcp_segment(vnet, common, packet.first(ip->total_length).subspan(ip->header_length));

@@ -21,7 +21,7 @@ enum class DropReason : std::uint8_t {
   bad_ip_header,
   bad_transport_header,
   bad_checksum,
-  fragment,  // not reassembled
+  fragment,  // without a reassembly
   unknown_protocol,
   count,
 };
@@ -45,6 +45,12 @@ struct IpPacket {
   [[nodiscard]] sys::Bytes payload() const noexcept { return packet.subspan(ip.header_length); }
 };
 
+// Part of a packet of a protocol that we know, for stack::Reassembly. Nothing behind its IP header has been
+// looked at.
+struct IpFragment {
+  IpPacket packet;
+};
+
 struct TcpSegment {
   IpPacket packet;
   TcpHeader tcp;
@@ -59,6 +65,9 @@ struct UdpDatagram {
   IpPacket packet;
   UdpHeader udp;
   sys::Bytes payload;
+  // Not 0: the payload is several datagrams of this size (the last may be shorter) that the guest's kernel
+  // left to us to cut (VIRTIO_NET_HDR_GSO_UDP_L4).
+  std::uint16_t segment_size = 0;
 
   [[nodiscard]] sys::Endpoint source() const noexcept { return {packet.ip.source, udp.source_port}; }
   [[nodiscard]] sys::Endpoint destination() const noexcept {
@@ -73,7 +82,7 @@ struct IcmpMessage {
   sys::Bytes message;  // from the ICMP header on
 };
 
-using Ingress = std::variant<Dropped, ArpFrame, TcpSegment, UdpDatagram, IcmpMessage>;
+using Ingress = std::variant<Dropped, ArpFrame, IpFragment, TcpSegment, UdpDatagram, IcmpMessage>;
 
 // `frame` begins at the Ethernet header; `vnet` is the header in front of it, all zero when there was none.
 [[nodiscard]] Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept;

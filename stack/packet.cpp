@@ -46,6 +46,25 @@ bool read_syn_options(sys::Bytes options, TcpHeader& header) noexcept {
   return true;
 }
 
+// 224/4 and 240/4, the limited broadcast among them.
+bool is_multicast_or_reserved(sys::Ipv4Address a) noexcept { return a.value >> 29U == 7; }
+
+// Not 0/8, loopback, multicast, reserved or broadcast.
+bool is_one_host(sys::Ipv4Address a) noexcept {
+  const std::uint32_t first = a.value >> 24U;
+  return first != 0 && first != 127 && !is_multicast_or_reserved(a);
+}
+
+// Types that ask for something, and their replies. A type that nobody has heard of may be an error.
+bool is_icmp_query(std::uint8_t type) noexcept {
+  constexpr std::uint8_t kRouterAdvertisement = 9;
+  constexpr std::uint8_t kRouterSolicitation = 10;
+  constexpr std::uint8_t kTimestamp = 13;
+  constexpr std::uint8_t kAddressMaskReply = 18;
+  return type == IcmpType::kEchoReply || type == IcmpType::kEchoRequest || type == kRouterAdvertisement ||
+         type == kRouterSolicitation || (type >= kTimestamp && type <= kAddressMaskReply);
+}
+
 }  // namespace
 
 std::optional<EthernetHeader> decode_ethernet(sys::Bytes frame) noexcept {
@@ -62,14 +81,19 @@ void encode_ethernet(sys::MutableBytes out, const EthernetHeader& header) noexce
 }
 
 std::optional<Ipv4Header> decode_ipv4(sys::Bytes packet) noexcept {
+  const auto header = decode_quoted_ipv4(packet);
+  return header && header->total_length <= packet.size() ? header : std::nullopt;
+}
+
+std::optional<Ipv4Header> decode_quoted_ipv4(sys::Bytes packet) noexcept {
   if (packet.size() < kIpv4HeaderSize || sys::load_u8(&packet[0]) >> 4U != 4) {
     return std::nullopt;
   }
   Ipv4Header h;
   h.header_length = static_cast<std::uint16_t>((sys::load_u8(&packet[0]) & 0x0fU) * 4U);
   h.total_length = sys::load_be16(&packet[2]);
-  if (h.header_length < kIpv4HeaderSize || h.total_length < h.header_length ||
-      h.total_length > packet.size()) {
+  if (h.header_length < kIpv4HeaderSize || h.header_length > packet.size() ||
+      h.total_length < h.header_length) {
     return std::nullopt;
   }
   if (internet_checksum(packet.first(h.header_length)) != 0) {
@@ -151,6 +175,32 @@ std::optional<UdpHeader> decode_udp(sys::Bytes datagram) noexcept {
     return std::nullopt;
   }
   return h;
+}
+
+std::uint16_t echo_id(sys::Bytes message) noexcept { return sys::load_be16(&message[4]); }
+
+std::uint16_t echo_sequence(sys::Bytes message) noexcept { return sys::load_be16(&message[6]); }
+
+void set_echo_id(sys::MutableBytes message, std::uint16_t id) noexcept {
+  std::uint32_t sum = 0xffffU - sys::load_be16(&message[2]);
+  sum += 0xffffU - echo_id(message);
+  sum += id;
+  sum = (sum & 0xffffU) + (sum >> 16U);
+  sum = (sum & 0xffffU) + (sum >> 16U);
+  sys::store_be16(&message[2], static_cast<std::uint16_t>(~sum));
+  sys::store_be16(&message[4], id);
+}
+
+bool may_send_icmp_error(sys::Bytes packet) noexcept {
+  const auto ip = decode_quoted_ipv4(packet);
+  if (!ip || ip->fragment_offset != 0 || !is_one_host(ip->source) ||
+      is_multicast_or_reserved(ip->destination)) {
+    return false;
+  }
+  if (ip->protocol != kProtocolIcmp) {
+    return true;
+  }
+  return packet.size() > ip->header_length && is_icmp_query(sys::load_u8(&packet[ip->header_length]));
 }
 
 bool transport_checksum_valid(const sys::IpAddress& source, const sys::IpAddress& destination,

@@ -50,6 +50,9 @@ struct Ipv4Header {
 };
 // Checks version, header length, total length against what is there, and the header checksum.
 [[nodiscard]] std::optional<Ipv4Header> decode_ipv4(sys::Bytes packet) noexcept;
+// The same for a packet of which only the beginning is there, as ICMP errors quote it: the whole header must
+// be, and total_length tells how long the packet was.
+[[nodiscard]] std::optional<Ipv4Header> decode_quoted_ipv4(sys::Bytes packet) noexcept;
 // Writes 20 bytes with a correct header checksum. header_length is taken as 20.
 void encode_ipv4(sys::MutableBytes out, const Ipv4Header& header) noexcept;
 
@@ -102,8 +105,25 @@ struct IcmpUnreachable {
   static constexpr std::uint8_t kNetwork = 0;
   static constexpr std::uint8_t kHost = 1;
   static constexpr std::uint8_t kPort = 3;
+  static constexpr std::uint8_t kFragmentationNeeded = 4;  // and DF set; carries the next-hop MTU (RFC 1191)
   static constexpr std::uint8_t kProhibited = 13;
 };
+// Codes of kTimeExceeded.
+struct IcmpTimeExceeded {
+  static constexpr std::uint8_t kTransit = 0;
+  static constexpr std::uint8_t kReassembly = 1;
+};
+
+// Fields of an echo message, which holds at least kIcmpHeaderSize bytes.
+[[nodiscard]] std::uint16_t echo_id(sys::Bytes message) noexcept;
+[[nodiscard]] std::uint16_t echo_sequence(sys::Bytes message) noexcept;
+// Replaces the identifier and corrects the checksum (RFC 1624); a wrong one stays wrong.
+void set_echo_id(sys::MutableBytes message, std::uint16_t id) noexcept;
+
+// Whether an ICMP error may be sent about `packet` (from its IP header on, whole or as far as it is there):
+// never about an ICMP error, a fragment other than the first, a broadcast or multicast destination, or a
+// source that is not one host (RFC 1122 3.2.2). A subnet's own broadcast address is the policy's to know.
+[[nodiscard]] bool may_send_icmp_error(sys::Bytes packet) noexcept;
 
 // True when the transport checksum of `segment` (TCP or UDP) verifies.
 [[nodiscard]] bool transport_checksum_valid(const sys::IpAddress& source, const sys::IpAddress& destination,

@@ -81,7 +81,9 @@
 #define LWIP_TCP_KEEPALIVE 0
 #define TCP_LISTEN_BACKLOG 0
 #define TCP_TTL 64
-#define TCP_MSL 5000UL
+/* TIME-WAIT is ours and shorter. This only bounds LAST-ACK, where data may still be on its way to a guest that
+ * does not read for a while: twice as long without a word from the guest ends the connection. */
+#define TCP_MSL 60000UL
 /* 50 ms for delayed ACKs, 100 ms for retransmission: first time-out 1 s, least 300 ms (RFC 6298). */
 #define TCP_TMR_INTERVAL 50
 #define LWIP_TCP_RTO_TIME 1000
