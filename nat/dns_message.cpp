@@ -11,8 +11,11 @@ constexpr std::uint8_t kServerFailure = 2;
 
 bool is_response(sys::Bytes message) noexcept { return (sys::load_u8(&message[2]) & kResponse) != 0; }
 
-// Where the first question ends; the size of the header when it is malformed.
+// Where the first question ends; the size of the header when there is none or it is malformed.
 std::size_t question_end(sys::Bytes message) noexcept {
+  if (sys::load_be16(&message[4]) == 0) {
+    return kDnsHeaderSize;
+  }
   sys::ByteReader reader(message.subspan(kDnsHeaderSize));
   for (std::uint8_t label = reader.u8(); label != 0 && !reader.failed(); label = reader.u8()) {
     if (label > 63) {

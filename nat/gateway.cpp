@@ -19,15 +19,28 @@ constexpr std::size_t kBytesPerTurn = 1024 * 1024;
 
 Gateway::Gateway(const Environment& e, const Config& config)
     : policy_(config.policy),
+      graveyard_(e.graveyard),
       log_(e.log),
       port_(e.port),
       link_(e.port, config.mtu),
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
+      reassembly_(guest_tcp_.buffers(), e.timers),
       resolvers_(e.clock),
       tcp_(link_, guest_tcp_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_, config.tcp),
-      dns_(link_, e.host, resolvers_, e.timers, e.graveyard) {}
+      udp_(link_, guest_tcp_.buffers(), e.host, e.timers, e.graveyard, e.log, policy_, config.udp_flows),
+      icmp_(link_, e.host, e.timers, e.log, policy_),
+      dhcp_({policy_.network, config.mtu, policy_.dns}, e.clock),
+      dns_(link_, e.host, resolvers_, e.timers, e.graveyard) {
+  reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
+    link_.send_icmp_error(source_mac, policy_.gateway(), stack::IcmpType::kTimeExceeded,
+                          stack::IcmpTimeExceeded::kReassembly, packet);
+  });
+}
 
-Gateway::~Gateway() { tcp_.abandon_all(); }
+Gateway::~Gateway() {
+  tcp_.abandon_all();
+  graveyard_.clear();  // what lies there names us
+}
 
 void Gateway::on_event(std::uint32_t /*events*/) noexcept {
   std::size_t bytes = 0;
@@ -53,29 +66,35 @@ void Gateway::on_event(std::uint32_t /*events*/) noexcept {
   }
 }
 
-bool Gateway::on_turn_end() noexcept { return tcp_.pump(); }
+bool Gateway::on_turn_end() noexcept {
+  udp_.flush();
+  return tcp_.pump();
+}
 
 void Gateway::dispatch(stack::FrameBufferPtr frame) {
   ++counters_.frames;
-  stack::VnetHeader vnet;
-  sys::MutableBytes bytes = frame->bytes();
-  if (port_.has_vnet_header()) {
-    if (bytes.size() < stack::VnetHeader::kSize) {
-      on(stack::Dropped{stack::DropReason::short_frame});
-      return;
-    }
-    vnet = stack::VnetHeader::decode(bytes);
-    bytes = bytes.subspan(stack::VnetHeader::kSize);
+  const sys::MutableBytes bytes = frame->bytes();
+  if (!port_.has_vnet_header()) {
+    dispatch({}, bytes, std::move(frame));
+  } else if (bytes.size() < stack::VnetHeader::kSize) {
+    on(stack::Dropped{stack::DropReason::short_frame});
+  } else {
+    dispatch(stack::VnetHeader::decode(bytes), bytes.subspan(stack::VnetHeader::kSize), std::move(frame));
   }
-  const stack::Ingress ingress = stack::classify(vnet, bytes);
+}
+
+void Gateway::dispatch(const stack::VnetHeader& vnet, sys::MutableBytes frame, stack::FrameBufferPtr buffer) {
+  const stack::Ingress ingress = stack::classify(vnet, frame);
   if (const auto* segment = std::get_if<stack::TcpSegment>(&ingress)) {
-    on(*segment, std::move(frame));
+    on(*segment, std::move(buffer));
   } else if (const auto* datagram = std::get_if<stack::UdpDatagram>(&ingress)) {
-    on(*datagram);
+    on(*datagram, std::move(buffer));
   } else if (const auto* message = std::get_if<stack::IcmpMessage>(&ingress)) {
     on(*message);
   } else if (const auto* arp = std::get_if<stack::ArpFrame>(&ingress)) {
     on(*arp);
+  } else if (const auto* fragment = std::get_if<stack::IpFragment>(&ingress)) {
+    on(*fragment);
   } else {
     on(std::get<stack::Dropped>(ingress));
   }
@@ -97,6 +116,17 @@ void Gateway::on(const stack::ArpFrame& frame) {
   }
 }
 
+void Gateway::on(const stack::IpFragment& fragment) {
+  if (!source_allowed(policy_, fragment.packet.ip.source)) {
+    ++counters_.denied;
+    return;
+  }
+  if (stack::FrameBufferPtr whole = reassembly_.add(fragment.packet)) {
+    const sys::MutableBytes frame = whole->bytes().subspan(stack::VnetHeader::kSize);
+    dispatch({}, frame, std::move(whole));
+  }
+}
+
 void Gateway::on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
   if (!source_allowed(policy_, segment.packet.ip.source)) {
     ++counters_.denied;
@@ -105,12 +135,24 @@ void Gateway::on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) 
   tcp_.on_segment(segment, std::move(frame));
 }
 
-void Gateway::on(const stack::UdpDatagram& datagram) {
+void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame) {
+  if (dhcp_.serves(datagram.source(), datagram.destination())) {
+    serve_dhcp(datagram);
+    return;
+  }
   if (!source_allowed(policy_, datagram.packet.ip.source)) {
     ++counters_.denied;
     return;
   }
-  switch (decide(policy_, Protocol::udp, datagram.destination()).verdict) {
+  const Decision decision = decide(policy_, Protocol::udp, datagram.destination());
+  switch (decision.verdict) {
+    case Verdict::allow:
+      if (ttl_expires(datagram.packet.ip)) {
+        send_time_exceeded(link_, policy_.gateway(), datagram.packet);
+      } else {
+        udp_.on_datagram(datagram, decision.target, std::move(frame));
+      }
+      return;
     case Verdict::dns:
       dns_.on_datagram(datagram);
       return;
@@ -119,12 +161,21 @@ void Gateway::on(const stack::UdpDatagram& datagram) {
       refuse(datagram.packet);
       return;
     case Verdict::drop:
+    case Verdict::answer_echo:
       ++counters_.denied;
       return;
-    case Verdict::allow:
-    case Verdict::answer_echo:
-      ++counters_.unserved;
-      return;
+  }
+}
+
+// A client that has no address yet sends from 0.0.0.0, which the policy allows nowhere else.
+void Gateway::serve_dhcp(const stack::UdpDatagram& datagram) {
+  const sys::Ipv4Address source = datagram.packet.ip.source;
+  if (source != sys::Ipv4Address{} && !source_allowed(policy_, source)) {
+    ++counters_.denied;
+    return;
+  }
+  if (const auto reply = dhcp_.answer(datagram.payload, datagram.packet.source_mac)) {
+    link_.send_udp(reply->mac, {policy_.gateway(), kDhcpServerPort}, reply->destination, reply->payload);
   }
 }
 
@@ -141,8 +192,12 @@ void Gateway::on(const stack::IcmpMessage& message) {
       ++counters_.denied;
       refuse(message.packet);
       return;
-    default:
-      ++counters_.unserved;
+    case Verdict::allow:
+      icmp_.on_echo_request(message);
+      return;
+    case Verdict::dns:
+    case Verdict::drop:
+      ++counters_.denied;
       return;
   }
 }

@@ -5,18 +5,24 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "nat/dhcp_server.hpp"
 #include "nat/dns_forwarder.hpp"
 #include "nat/host.hpp"
+#include "nat/icmp_nat.hpp"
 #include "nat/policy.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/tcp_nat.hpp"
+#include "nat/udp_nat.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
 #include "stack/frame_port.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
 #include "stack/ingress.hpp"
+#include "stack/reassembly.hpp"
 
 namespace l4n::nat {
 
@@ -26,6 +32,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
     PolicyConfig policy;
     unsigned mtu = 1500;  // bytes, the largest IP packet
     TcpNat::Limits tcp;
+    std::size_t udp_flows = 4096;
   };
   struct Counters {
     std::uint64_t frames = 0;
@@ -57,30 +64,43 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   void on_port_closed(std::function<void()> action) { port_closed_ = std::move(action); }
 
   void set_resolvers(std::vector<HostTarget> servers) { resolvers_.set(std::move(servers)); }
+  // The search list that DHCP hands out.
+  void set_search(std::vector<std::string> domains) { dhcp_.set_search(std::move(domains)); }
 
   [[nodiscard]] const TcpNat& tcp() const noexcept { return tcp_; }
   [[nodiscard]] const stack::GuestTcp& guest_tcp() const noexcept { return guest_tcp_; }
+  [[nodiscard]] const UdpNat& udp() const noexcept { return udp_; }
+  [[nodiscard]] const IcmpNat& icmp() const noexcept { return icmp_; }
+  [[nodiscard]] const stack::Reassembly& reassembly() const noexcept { return reassembly_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
   [[nodiscard]] const stack::GuestLink& link() const noexcept { return link_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
   void dispatch(stack::FrameBufferPtr frame);
+  void dispatch(const stack::VnetHeader& vnet, sys::MutableBytes frame, stack::FrameBufferPtr buffer);
   void on(const stack::Dropped& dropped);
   void on(const stack::ArpFrame& frame);
-  void on(const stack::UdpDatagram& datagram);
+  void on(const stack::IpFragment& fragment);
+  void on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame);
   void on(const stack::IcmpMessage& message);
   void on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);
+  void serve_dhcp(const stack::UdpDatagram& datagram);
   void answer_echo(const stack::IcmpMessage& message);
   void refuse(const stack::IpPacket& packet);
 
   PolicyConfig policy_;
+  sys::Graveyard& graveyard_;
   sys::Log& log_;
   stack::FramePort& port_;
   stack::GuestLink link_;
   stack::GuestTcp guest_tcp_;
+  stack::Reassembly reassembly_;
   Resolvers resolvers_;
   TcpNat tcp_;
+  UdpNat udp_;
+  IcmpNat icmp_;
+  DhcpServer dhcp_;
   DnsForwarder dns_;
   std::function<void()> port_closed_;
   Counters counters_;

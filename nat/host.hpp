@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 
+#include "nat/host_ping.hpp"
+#include "nat/host_udp.hpp"
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/io.hpp"
 #include "netns/sys/ip_address.hpp"
@@ -16,9 +18,12 @@
 namespace l4n::nat {
 
 // Where a host socket goes. `scope_id` is the interface of a link-local IPv6 address, 0 otherwise.
+// `ttl`: of the segments while connecting; 0 is the host's own default. A TCP traceroute sets it low and
+// wants to hear who sent the packet back.
 struct HostTarget {
   sys::Endpoint endpoint;
   std::uint32_t scope_id = 0;
+  std::uint8_t ttl = 0;
 
   friend bool operator==(const HostTarget&, const HostTarget&) = default;
 };
@@ -47,10 +52,13 @@ class HostStream {
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
   // The errno value of a failed connect.
   [[nodiscard]] int connect_error() const noexcept { return connect_error_; }
+  // The ICMP error that made it fail, where it is known in full (only asked for with HostTarget::ttl).
+  [[nodiscard]] const std::optional<HostError>& connect_failure() const noexcept { return connect_failure_; }
   [[nodiscard]] bool readable() const noexcept { return readable_; }
   [[nodiscard]] bool writable() const noexcept { return writable_; }
 
-  // As sendmsg(2) and recv(2). Partial sends are ordinary.
+  // As sendmsg(2) and recv(2). Partial sends are ordinary. After a failed send readable() is true: what
+  // arrived before the connection broke can still be received.
   [[nodiscard]] virtual sys::IoResult send(std::span<iovec> parts) noexcept = 0;
   [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
   // No more sends: FIN.
@@ -61,6 +69,7 @@ class HostStream {
  protected:
   Phase phase_ = Phase::connecting;
   int connect_error_ = 0;
+  std::optional<HostError> connect_failure_;
   bool readable_ = false;
   bool writable_ = false;
 };
@@ -79,19 +88,21 @@ class HostDatagram {
   [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
 };
 
-class Host {
+class Host : public PingHost {
  public:
-  Host() = default;
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-  virtual ~Host() = default;
-
   // Starts to connect. An error that is known at once (no route, no descriptors) may come as the Result's
   // error or as phase `failed`; the code is an errno value either way. The observer outlives the stream.
   virtual sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target,
                                                            HostObserver& observer) = 0;
   virtual sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                                    HostObserver& observer) = 0;
+  // A socket for one endpoint of the guest and all its peers.
+  virtual sys::Result<std::unique_ptr<HostUdp>> open_udp(bool /*is_v4*/, HostUdpObserver& /*observer*/) {
+    return sys::errno_error(ENOSYS, "this host has no UDP");
+  }
+  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& /*observer*/) override {
+    return sys::errno_error(ENOSYS, "this host has no ping");
+  }
 };
 
 }  // namespace l4n::nat

@@ -5,6 +5,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <array>
+#include <cerrno>
+
 #include "netns/sys/fd.hpp"
 
 namespace l4n::nat {
@@ -34,7 +37,12 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   ~KernelStream() override { loop_.forget(fd_.get()); }
 
   // Null error: under way or connected.
-  Result<void> start(const sys::SocketAddress& address) {
+  Result<void> start(const sys::SocketAddress& address, std::uint8_t ttl) {
+    if (ttl != 0) {
+      limited_ttl_ = true;
+      set_option(fd_.get(), IPPROTO_IP, IP_TTL, ttl);
+      set_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
+    }
     // What the guest sends is one segment each already: do not wait to merge them (RFC 9293 3.7.4).
     set_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
     // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
@@ -46,7 +54,7 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     } else if (errno != EINPROGRESS) {
       return sys::errno_error("cannot connect");
     }
-    return loop_.add(fd_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+    return loop_.add(fd_.get(), EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
   }
 
   sys::IoResult send(std::span<iovec> parts) noexcept override {
@@ -61,13 +69,18 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     if (result.status != sys::IoStatus::done || result.bytes < offered) {
       writable_ = false;
     }
+    if (result.status == sys::IoStatus::failed) {
+      readable_ = true;  // the event that tells so may still be on its way, and data before it
+    }
     return result;
   }
 
   sys::IoResult receive(sys::MutableBytes into) noexcept override {
     const sys::IoResult result = sys::read_result(::recv(fd_.get(), into.data(), into.size(), 0));
-    // A short read has emptied the socket, unless the end of file is behind it.
-    if (result.status != sys::IoStatus::done || (result.bytes < into.size() && !hang_up_)) {
+    // A short read has emptied the socket, unless the end of file is behind it or it stopped at the urgent
+    // mark.
+    const bool short_is_empty = !hang_up_ && !urgent_;
+    if (result.status != sys::IoStatus::done || (result.bytes < into.size() && short_is_empty)) {
       readable_ = false;
     }
     return result;
@@ -88,7 +101,8 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
       hang_up_ = true;
     }
-    readable_ = readable_ || hang_up_ || (events & EPOLLIN) != 0;
+    urgent_ = urgent_ || (events & EPOLLPRI) != 0;
+    readable_ = readable_ || urgent_ || hang_up_ || (events & EPOLLIN) != 0;
     writable_ = writable_ || (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     observer_.on_host_event();
   }
@@ -98,15 +112,39 @@ class KernelStream final : public HostStream, private sys::EventHandler {
       const int error = pending_error(fd_.get());
       connect_error_ = error == 0 ? ECONNABORTED : error;
       phase_ = Phase::failed;
+      if (limited_ttl_) {
+        connect_failure_ = read_failure();
+      }
     } else if ((events & EPOLLOUT) != 0) {
       phase_ = Phase::connected;
+      if (limited_ttl_) {  // it has arrived: the rest goes like any other connection
+        set_option(fd_.get(), IPPROTO_IP, IP_TTL, -1);
+        set_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 0);
+      }
     }
+  }
+
+  [[nodiscard]] std::optional<HostError> read_failure() const noexcept {
+    std::array<std::byte, 64> quoted{};
+    iovec part{quoted.data(), quoted.size()};
+    alignas(cmsghdr) std::array<char, kErrorControlSize> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(fd_.get(), &message, MSG_ERRQUEUE) < 0) {
+      return std::nullopt;
+    }
+    return parse_host_error(message);
   }
 
   sys::EventLoop& loop_;
   HostObserver& observer_;
   sys::Fd fd_;
   bool hang_up_ = false;
+  bool urgent_ = false;  // the peer has sent urgent data at least once
+  bool limited_ttl_ = false;
 };
 
 class KernelDatagram final : public HostDatagram, private sys::EventHandler {
@@ -146,7 +184,8 @@ Result<std::unique_ptr<HostStream>> HostSockets::connect(const HostTarget& targe
     return sys::errno_error("cannot create a TCP socket");
   }
   auto stream = std::make_unique<KernelStream>(loop_, observer, std::move(fd));
-  if (auto started = stream->start(sys::to_socket_address(target.endpoint, target.scope_id)); !started) {
+  if (auto started = stream->start(sys::to_socket_address(target.endpoint, target.scope_id), target.ttl);
+      !started) {
     return started.error();
   }
   return std::unique_ptr<HostStream>(std::move(stream));

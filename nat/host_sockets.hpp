@@ -2,20 +2,31 @@
 #pragma once
 
 #include "nat/host.hpp"
+#include "nat/kernel_udp.hpp"
 #include "netns/sys/event_loop.hpp"
 
 namespace l4n::nat {
 
 class HostSockets final : public Host {
  public:
-  explicit HostSockets(sys::EventLoop& loop) noexcept : loop_(loop) {}
+  explicit HostSockets(sys::EventLoop& loop) : loop_(loop), ping_(loop) {}
+
+  // Opens what needs privileges: the raw socket for ping where ping sockets are not allowed.
+  sys::Result<void> prepare() { return ping_.prepare(); }
 
   sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer) override;
   sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                            HostObserver& observer) override;
+  sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) override {
+    return open_kernel_udp(loop_, is_v4, observer);
+  }
+  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override {
+    return ping_.open_ping(observer);
+  }
 
  private:
   sys::EventLoop& loop_;
+  HostPingSockets ping_;
 };
 
 }  // namespace l4n::nat

@@ -64,7 +64,6 @@ void TcpFlow::start() { connect_next(0); }
 void TcpFlow::connect_next(int error) noexcept {
   while (next_target_ < attempt_->targets.size()) {
     const HostTarget& target = attempt_->targets[next_target_++];
-    host_.reset();
     auto stream = nat_.host().connect(target, *this);
     if (stream) {
       host_ = *std::move(stream);
@@ -104,6 +103,11 @@ void TcpFlow::open_guest() noexcept {
 // Tells the guest why there is no connection (RFC 792, RFC 1122 4.2.3.9).
 void TcpFlow::refuse(int error) noexcept {
   using stack::IcmpUnreachable;
+  if (host_ && host_->connect_failure()) {
+    nat_.send_host_error(attempt_->syn.mac, *host_->connect_failure(), attempt_->packet);
+    close();
+    return;
+  }
   switch (error) {
     case 0:
     case ETIMEDOUT:
@@ -134,6 +138,7 @@ void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
     close();
   } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
     attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
+    attempt_->packet.assign(segment.packet.packet.begin(), segment.packet.packet.end());
   }
 }
 

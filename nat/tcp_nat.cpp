@@ -3,6 +3,15 @@
 #include <cerrno>
 
 namespace l4n::nat {
+namespace {
+
+// No real path is as long as the TTL that hosts start with. One so low is a traceroute's.
+std::uint8_t limited_ttl(const stack::Ipv4Header& ip) noexcept {
+  constexpr std::uint8_t kLongestPath = 32;
+  return ip.ttl <= kLongestPath ? static_cast<std::uint8_t>(ip.ttl - 1) : std::uint8_t{0};
+}
+
+}  // namespace
 
 TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, Resolvers& resolvers,
                sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy,
@@ -37,7 +46,11 @@ void TcpNat::open(const stack::TcpSegment& segment) {
   const Decision decision = decide(policy_, Protocol::tcp, segment.key.remote());
   switch (decision.verdict) {
     case Verdict::allow:
-      start_flow(segment, {{decision.target, 0}}, false);
+      if (ttl_expires(segment.packet.ip)) {
+        send_time_exceeded(link_, policy_.gateway(), segment.packet);
+      } else {
+        start_flow(segment, {{decision.target, 0, limited_ttl(segment.packet.ip)}}, false);
+      }
       return;
     case Verdict::dns:
       if (auto servers = resolvers_.in_order(); !servers.empty()) {
@@ -140,6 +153,11 @@ void TcpNat::abandon_all() noexcept {
 // Sent by the gateway, which is the router that knows no way.
 void TcpNat::send_unreachable(const stack::MacAddress& to, std::uint8_t code, sys::Bytes packet) noexcept {
   link_.send_icmp_error(to, policy_.gateway(), stack::IcmpType::kUnreachable, code, packet);
+}
+
+void TcpNat::send_host_error(const stack::MacAddress& to, const HostError& error,
+                             sys::Bytes packet) noexcept {
+  nat::send_host_error(link_, to, policy_.gateway(), error, packet);
 }
 
 }  // namespace l4n::nat

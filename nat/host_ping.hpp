@@ -1,0 +1,101 @@
+// The seam to the host's ping, and the kernel's sockets behind it.
+//
+// Two kinds of sockets can carry an echo request. A ping socket (SOCK_DGRAM, IPPROTO_ICMP) needs no
+// privilege but the group's place in net.ipv4.ping_group_range; each has an identifier of its own, which the
+// kernel writes into what is sent. Where these are refused, one raw socket, which only root can open, is
+// shared: there we choose the identifiers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "nat/icmp_error.hpp"
+#include "netns/sys/bytes.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "netns/sys/ip_address.hpp"
+#include "netns/sys/result.hpp"
+
+namespace l4n::nat {
+
+// ICMP messages are given from the ICMP header on.
+
+struct EchoRequest {
+  sys::Ipv4Address destination;
+  std::uint8_t ttl = 64;
+  std::uint8_t tos = 0;
+  bool dont_fragment = false;
+  // With a correct checksum. Goes out with another identifier and the checksum that belongs to it.
+  sys::Bytes message;
+};
+
+struct EchoReply {
+  sys::Ipv4Address source;
+  std::uint8_t ttl = 64;  // as it arrived
+  std::uint8_t tos = 0;
+  // With the identifier of the host's side and a correct checksum; the receiver may change it.
+  sys::MutableBytes message;
+};
+
+struct EchoFailure {
+  HostError error;
+  sys::Ipv4Address destination;  // of the request that failed
+  // That request with the identifier of the host's side, as far as the error quotes it: 8 bytes at least.
+  sys::Bytes request;
+};
+
+class HostPingObserver {
+ public:
+  virtual void on_echo_reply(const EchoReply& reply) noexcept = 0;
+  // An ICMP error has arrived. May be called from within HostPing::send(), about an earlier request.
+  virtual void on_echo_failure(const EchoFailure& failure) noexcept = 0;
+
+ protected:
+  ~HostPingObserver() = default;
+};
+
+// One identifier of echo requests.
+class HostPing {
+ public:
+  HostPing() = default;
+  HostPing(const HostPing&) = delete;
+  HostPing& operator=(const HostPing&) = delete;
+  virtual ~HostPing() = default;
+
+  // Nothing when it was sent (or lost for want of room, as on any network); the error otherwise.
+  [[nodiscard]] virtual std::optional<HostError> send(const EchoRequest& request) noexcept = 0;
+};
+
+class PingHost {
+ public:
+  PingHost() = default;
+  PingHost(const PingHost&) = delete;
+  PingHost& operator=(const PingHost&) = delete;
+  virtual ~PingHost() = default;
+
+  // The observer outlives the HostPing, and this host all of them.
+  virtual sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) = 0;
+};
+
+class HostPingSockets final : public PingHost {
+ public:
+  // `source`: the address that requests are sent from; nothing: the kernel's choice.
+  explicit HostPingSockets(sys::EventLoop& loop, std::optional<sys::Ipv4Address> source = std::nullopt);
+  ~HostPingSockets() override;
+
+  // Finds out whether ping sockets may be used and opens the raw socket if not. Before privileges are given
+  // up. An error means that there will be no ping (unless the group range is opened later).
+  sys::Result<void> prepare();
+
+  // A ping socket if possible, else a share of the raw one.
+  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override;
+
+ private:
+  class RawSocket;
+
+  sys::EventLoop& loop_;
+  std::optional<sys::Ipv4Address> source_;
+  std::unique_ptr<RawSocket> raw_;
+};
+
+}  // namespace l4n::nat

@@ -1,0 +1,16 @@
+// HostUdp over a socket of the kernel.
+#pragma once
+
+#include <memory>
+
+#include "nat/host_udp.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "netns/sys/result.hpp"
+
+namespace l4n::nat {
+
+// An unbound socket: the kernel gives it a port with the first datagram. Both outlive it.
+[[nodiscard]] sys::Result<std::unique_ptr<HostUdp>> open_kernel_udp(sys::EventLoop& loop, bool is_v4,
+                                                                    HostUdpObserver& observer);
+
+}  // namespace l4n::nat

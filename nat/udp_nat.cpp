@@ -1,0 +1,112 @@
+#include "nat/udp_nat.hpp"
+
+#include "stack/packet.hpp"
+
+namespace l4n::nat {
+namespace {
+
+// UDP flows are found by the guest's endpoint alone: the remote half of the key is empty.
+stack::FlowKey key_of(const sys::Endpoint& guest) noexcept { return {guest, {}}; }
+
+bool is_loopback(const sys::IpAddress& address) noexcept {
+  return address.is_v4() && address.v4().value >> 24U == 127;
+}
+
+}  // namespace
+
+UdpNat::UdpNat(stack::GuestLink& link, stack::FrameBufferPool& buffers, Host& host, sys::TimerQueue& timers,
+               sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy, std::size_t most_flows)
+    : link_(link),
+      buffers_(buffers),
+      host_(host),
+      timers_(timers),
+      graveyard_(graveyard),
+      log_(log),
+      policy_(policy),
+      most_flows_(most_flows),
+      table_(sys::HashKey::random()) {}
+
+void UdpNat::on_datagram(const stack::UdpDatagram& datagram, const sys::Endpoint& to,
+                         stack::FrameBufferPtr frame) {
+  const sys::Endpoint guest = datagram.source();
+  const auto index = table_.find(key_of(guest));
+  UdpFlow* flow = index ? &flows_.at(*index) : open(guest);
+  if (flow != nullptr) {
+    flow->on_datagram(datagram, to, std::move(frame));
+  }
+}
+
+UdpFlow* UdpNat::open(const sys::Endpoint& guest) {
+  if (flows_.size() >= most_flows_ && !make_room()) {
+    ++counters_.refused_full;
+    log_.warning(sys::LogClass::udp, "UDP flow table full ({}), dropping a datagram of {}", most_flows_,
+                 sys::to_string(guest));
+    return nullptr;
+  }
+  const Handle handle = flows_.reserve();
+  UdpFlow& flow = flows_.set(handle, std::make_unique<UdpFlow>(*this, handle, guest));
+  flow.unanswered_ = unanswered_.insert(unanswered_.end(), handle);
+  table_.insert(key_of(guest), handle.index);
+  if (auto started = flow.start(); !started) {
+    log_.warning(sys::LogClass::host, "{} for {}", started.error().message(), sys::to_string(guest));
+    bury(flow);
+    return nullptr;
+  }
+  ++counters_.opened;
+  return &flow;
+}
+
+bool UdpNat::make_room() noexcept {
+  if (unanswered_.empty()) {
+    return false;
+  }
+  ++counters_.evicted;
+  bury(*flows_.get(unanswered_.front()));
+  return true;
+}
+
+void UdpNat::used(UdpFlow& flow) noexcept {
+  flow.last_used_ = timers_.now();
+  if (!flow.answered_) {
+    unanswered_.splice(unanswered_.end(), unanswered_, flow.unanswered_);
+  }
+}
+
+void UdpNat::answered(UdpFlow& flow) noexcept {
+  if (!flow.answered_) {
+    flow.answered_ = true;
+    unanswered_.erase(flow.unanswered_);
+  }
+}
+
+void UdpNat::flush() noexcept {
+  for (const Handle handle : waiting_) {
+    if (UdpFlow* flow = flows_.get(handle)) {
+      flow->waiting_ = false;
+      flow->flush();
+    }
+  }
+  waiting_.clear();
+}
+
+void UdpNat::bury(UdpFlow& flow) noexcept {
+  flow.flush();
+  answered(flow);  // leaves the list of the unanswered
+  flow.timer_.cancel();
+  flow.socket_.reset();
+  table_.erase(key_of(flow.guest()));
+  graveyard_.bury(flows_.take(flow.handle()));
+}
+
+// What comes from the host's loopback comes from the gateway, as the guest sees it.
+std::optional<sys::Endpoint> UdpNat::visible_source(const sys::Endpoint& source) const noexcept {
+  if (!is_loopback(source.address)) {
+    return source;
+  }
+  if (!policy_.host_loopback) {
+    return std::nullopt;
+  }
+  return sys::Endpoint{policy_.gateway(), source.port};
+}
+
+}  // namespace l4n::nat
