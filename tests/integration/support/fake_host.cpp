@@ -1,0 +1,263 @@
+#include "tests/integration/support/fake_host.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace l4n::integration {
+
+// Readiness as epoll tells it, edge by edge; calls as the kernel answers them.
+class FakeStream final : public nat::HostStream {
+ public:
+  explicit FakeStream(std::shared_ptr<HostSocket> socket) : socket_(std::move(socket)) {
+    socket_->stream_ = this;
+    if (socket_->connect_ == HostSocket::Connect::connected) {
+      phase_ = Phase::connected;
+      writable_ = true;
+    }
+  }
+  ~FakeStream() override {
+    socket_->stream_ = nullptr;
+    socket_->observer_ = nullptr;
+    socket_->closed_ = true;
+    // Closing with unread data sends a reset (RFC 2525 2.17).
+    socket_->reset_ = socket_->reset_ || socket_->unread() > 0;
+  }
+
+  sys::IoResult send(std::span<iovec> parts) noexcept override {
+    HostSocket& s = *socket_;
+    ++s.sends_;
+    if (const int error = take_send_error(); error != 0) {
+      writable_ = false;
+      readable_ = true;
+      return sys::IoResult::error_of(error);
+    }
+    std::size_t offered = 0;
+    std::size_t taken = 0;
+    const std::size_t room = std::min(s.room_, s.send_limit_);
+    for (const iovec& part : parts) {
+      const std::size_t now = std::min(part.iov_len, room - taken);
+      append(s.received_, {static_cast<const std::byte*>(part.iov_base), now});
+      taken += now;
+      offered += part.iov_len;
+    }
+    if (s.room_ != HostSocket::kUnlimited) {
+      s.room_ -= taken;
+    }
+    if (s.room_ == 0 && taken < offered) {
+      writable_ = false;
+    }
+    return taken == 0 && offered > 0 ? sys::IoResult::blocked() : sys::IoResult::moved(taken);
+  }
+
+  sys::IoResult receive(sys::MutableBytes into) noexcept override {
+    HostSocket& s = *socket_;
+    const std::size_t n = std::min({into.size(), s.unread(), s.receive_limit_});
+    if (n > 0) {
+      std::copy_n(s.to_read_.begin() + static_cast<std::ptrdiff_t>(s.read_), n, into.begin());
+      s.read_ += n;
+      if (s.unread() == 0 && n < into.size() && !s.told_hung_up_) {
+        readable_ = false;
+      }
+      return sys::IoResult::moved(n);
+    }
+    readable_ = false;
+    if (s.error_ != 0) {
+      return sys::IoResult::error_of(std::exchange(s.error_, 0));
+    }
+    return s.fin_ ? sys::IoResult::finished() : sys::IoResult::blocked();
+  }
+
+  void finish() noexcept override { socket_->finished_ = true; }
+  void reset() noexcept override { socket_->reset_ = true; }
+
+  void take_event() {
+    HostSocket& s = *socket_;
+    if (s.connect_ == HostSocket::Connect::connected) {
+      phase_ = Phase::connected;
+    } else if (s.connect_ == HostSocket::Connect::failed) {
+      phase_ = Phase::failed;
+      connect_error_ = s.connect_error_;
+    }
+    s.told_hung_up_ = s.hung_up_;
+    readable_ = readable_ || s.new_input_ || s.hung_up_;
+    writable_ = writable_ || s.new_room_ || s.hung_up_;
+    s.new_input_ = false;
+    s.new_room_ = false;
+  }
+
+ private:
+  int take_send_error() noexcept {
+    HostSocket& s = *socket_;
+    if (s.send_error_ != 0) {
+      return s.send_error_;
+    }
+    if (s.error_ != 0) {
+      s.send_error_ = EPIPE;
+      return std::exchange(s.error_, 0);
+    }
+    return 0;
+  }
+
+  std::shared_ptr<HostSocket> socket_;
+};
+
+class FakeDatagram final : public nat::HostDatagram {
+ public:
+  explicit FakeDatagram(std::shared_ptr<HostDatagramSocket> socket) : socket_(std::move(socket)) {}
+  ~FakeDatagram() override { socket_->observer_ = nullptr; }
+
+  sys::IoResult send(sys::Bytes datagram) noexcept override {
+    if (socket_->error_ != 0) {
+      return sys::IoResult::error_of(std::exchange(socket_->error_, 0));
+    }
+    socket_->sent_.emplace_back(datagram.begin(), datagram.end());
+    return sys::IoResult::moved(datagram.size());
+  }
+
+  sys::IoResult receive(sys::MutableBytes into) noexcept override {
+    if (socket_->error_ != 0) {
+      return sys::IoResult::error_of(std::exchange(socket_->error_, 0));
+    }
+    if (socket_->incoming_.empty()) {
+      return sys::IoResult::blocked();
+    }
+    const Data datagram = std::move(socket_->incoming_.front());
+    socket_->incoming_.pop_front();
+    const std::size_t n = std::min(datagram.size(), into.size());
+    std::copy_n(datagram.begin(), n, into.begin());
+    return n == 0 ? sys::IoResult::finished() : sys::IoResult::moved(n);
+  }
+
+ private:
+  std::shared_ptr<HostDatagramSocket> socket_;
+};
+
+// --- HostSocket ---
+
+void HostSocket::changed() {
+  if (!event_ && observer_ != nullptr) {
+    event_ = true;
+    host_.pending_.push_back(this);
+  }
+}
+
+void HostSocket::accept() {
+  connect_ = Connect::connected;
+  new_room_ = true;
+  changed();
+}
+
+void HostSocket::refuse(int error) {
+  connect_ = Connect::failed;
+  connect_error_ = error;
+  changed();
+}
+
+void HostSocket::write(sys::Bytes data) {
+  append(to_read_, data);
+  new_input_ = true;
+  changed();
+}
+
+void HostSocket::finish() {
+  fin_ = true;
+  hung_up_ = true;
+  changed();
+}
+
+void HostSocket::reset(int error) {
+  error_ = error;
+  fin_ = true;  // what recv(2) says after the error was told
+  hung_up_ = true;
+  changed();
+}
+
+void HostSocket::allow(std::size_t bytes) {
+  room_ = bytes;
+  new_room_ = bytes > 0;
+  if (bytes > 0) {
+    changed();
+  }
+}
+
+// --- HostDatagramSocket ---
+
+void HostDatagramSocket::answer(sys::Bytes datagram) {
+  incoming_.emplace_back(datagram.begin(), datagram.end());
+  host_.pending_datagrams_.push_back(this);
+}
+
+void HostDatagramSocket::fail(int error) {
+  error_ = error;
+  host_.pending_datagrams_.push_back(this);
+}
+
+// --- FakeHost ---
+
+sys::Result<std::unique_ptr<nat::HostStream>> FakeHost::connect(const nat::HostTarget& target,
+                                                                nat::HostObserver& observer) {
+  const Plan plan = connect_plan_ ? connect_plan_(target) : Plan{};
+  auto socket = std::make_shared<HostSocket>(*this, target);
+  sockets_.push_back(socket);
+  if (plan.kind == Plan::Kind::no_socket) {
+    socket->closed_ = true;
+    socket->reset_ = true;
+    return sys::errno_error(plan.error, "cannot create a TCP socket");
+  }
+  socket->observer_ = &observer;
+  if (plan.kind == Plan::Kind::accept) {
+    socket->connect_ = HostSocket::Connect::connected;
+  } else if (plan.kind == Plan::Kind::refuse) {
+    socket->refuse(plan.error);
+  }
+  return std::unique_ptr<nat::HostStream>(std::make_unique<FakeStream>(std::move(socket)));
+}
+
+sys::Result<std::unique_ptr<nat::HostDatagram>> FakeHost::open_datagram(const nat::HostTarget& target,
+                                                                        nat::HostObserver& observer) {
+  auto socket = std::make_shared<HostDatagramSocket>(*this, target);
+  datagrams_.push_back(socket);
+  if (const int error = datagram_plan_ ? datagram_plan_(target) : 0; error != 0) {
+    return sys::errno_error(error, "cannot create a UDP socket");
+  }
+  socket->observer_ = &observer;
+  return std::unique_ptr<nat::HostDatagram>(std::make_unique<FakeDatagram>(std::move(socket)));
+}
+
+bool FakeHost::deliver_events() {
+  std::vector<HostSocket*> streams;
+  streams.swap(pending_);
+  for (HostSocket* socket : streams) {
+    socket->event_ = false;
+    if (socket->stream_ != nullptr) {
+      socket->stream_->take_event();
+      socket->observer_->on_host_event();
+    }
+  }
+  std::vector<HostDatagramSocket*> datagrams;
+  datagrams.swap(pending_datagrams_);
+  for (HostDatagramSocket* socket : datagrams) {
+    if (socket->observer_ != nullptr) {
+      socket->observer_->on_host_event();
+    }
+  }
+  return !streams.empty() || !datagrams.empty();
+}
+
+void FakeHost::release_all() {
+  for (const auto& socket : sockets_) {
+    if (!socket->closed_) {
+      socket->allow(HostSocket::kUnlimited);
+    }
+  }
+}
+
+std::size_t FakeHost::open_sockets() const {
+  const auto streams =
+      std::count_if(sockets_.begin(), sockets_.end(), [](const auto& s) { return !s->closed_; });
+  const auto datagrams =
+      std::count_if(datagrams_.begin(), datagrams_.end(), [](const auto& s) { return !s->closed(); });
+  return static_cast<std::size_t>(streams + datagrams);
+}
+
+}  // namespace l4n::integration

@@ -1,0 +1,173 @@
+// The host's sockets as a script: what a test does to a HostSocket here, the NAT sees as the kernel would
+// have told it, at the beginning of the next turn.
+//
+// A HostSocket outlives the stream that the NAT holds, so that a test can look at what has become of it.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "nat/host.hpp"
+#include "tests/integration/support/wire.hpp"
+
+namespace l4n::integration {
+
+class FakeHost;
+class FakeStream;
+
+// One TCP connection of the host.
+class HostSocket {
+ public:
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
+  HostSocket(FakeHost& host, const nat::HostTarget& target) : host_(host), target_(target) {}
+
+  // --- what the outside does ---
+  void accept();           // the connect succeeds
+  void refuse(int error);  // the connect fails
+  void write(sys::Bytes data);
+  void finish();          // FIN
+  void reset(int error);  // RST: ECONNRESET as a rule; data before it can still be read
+  // How many bytes the NAT may send from now on before it is blocked.
+  void allow(std::size_t bytes);
+  // The most bytes that one send or one receive moves.
+  void limit_send(std::size_t bytes) noexcept { send_limit_ = bytes; }
+  void limit_receive(std::size_t bytes) noexcept { receive_limit_ = bytes; }
+  // Data that has arrived, of which the NAT will be told later.
+  void write_unannounced(sys::Bytes data) { append(to_read_, data); }
+  // A send finds the connection broken although no event has told so yet.
+  void break_sends(int error) noexcept { send_error_ = error; }
+
+  // --- what has come of it ---
+  [[nodiscard]] const nat::HostTarget& target() const noexcept { return target_; }
+  [[nodiscard]] const Data& received() const noexcept { return received_; }
+  [[nodiscard]] std::size_t unread() const noexcept { return to_read_.size() - read_; }
+  [[nodiscard]] bool got_fin() const noexcept { return finished_ || (closed_ && !reset_); }
+  [[nodiscard]] bool got_reset() const noexcept { return closed_ && reset_; }
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+  [[nodiscard]] std::size_t sends() const noexcept { return sends_; }
+
+ private:
+  friend class FakeHost;
+  friend class FakeStream;
+
+  enum class Connect { pending, connected, failed };
+
+  void changed();
+
+  FakeHost& host_;
+  nat::HostTarget target_;
+  nat::HostObserver* observer_ = nullptr;
+  FakeStream* stream_ = nullptr;  // null before the NAT has it and once it is gone
+  Connect connect_ = Connect::pending;
+  int connect_error_ = 0;
+  bool event_ = false;      // to be told at the beginning of the next turn
+  bool new_input_ = false;  // what the event says: IN,
+  bool new_room_ = false;   // OUT,
+  bool hung_up_ = false;    // RDHUP or HUP
+  bool told_hung_up_ = false;
+
+  Data to_read_;
+  std::size_t read_ = 0;
+  bool fin_ = false;
+  int error_ = 0;  // SO_ERROR: told once, by whichever call comes first
+  int send_error_ = 0;
+  std::size_t room_ = kUnlimited;
+  std::size_t send_limit_ = kUnlimited;
+  std::size_t receive_limit_ = kUnlimited;
+
+  Data received_;
+  std::size_t sends_ = 0;
+  bool finished_ = false;
+  bool reset_ = false;
+  bool closed_ = false;
+};
+
+// One UDP socket of the host, connected to a DNS server.
+class HostDatagramSocket {
+ public:
+  HostDatagramSocket(FakeHost& host, const nat::HostTarget& target) : host_(host), target_(target) {}
+
+  // A datagram from the server arrives.
+  void answer(sys::Bytes datagram);
+  // An ICMP error does.
+  void fail(int error);
+
+  [[nodiscard]] const nat::HostTarget& target() const noexcept { return target_; }
+  [[nodiscard]] const std::vector<Data>& sent() const noexcept { return sent_; }
+  [[nodiscard]] bool closed() const noexcept { return observer_ == nullptr; }
+
+ private:
+  friend class FakeHost;
+  friend class FakeDatagram;
+
+  FakeHost& host_;
+  nat::HostTarget target_;
+  nat::HostObserver* observer_ = nullptr;
+  std::vector<Data> sent_;
+  std::deque<Data> incoming_;
+  int error_ = 0;
+};
+
+class FakeHost final : public nat::Host {
+ public:
+  // How a connect begins.
+  struct Plan {
+    enum class Kind {
+      accept,    // connected on return
+      wait,      // the test decides later
+      refuse,    // fails in the next turn, with `error`
+      no_socket  // fails on return, with `error`
+    };
+    Kind kind = Kind::accept;
+    int error = 0;
+  };
+
+  FakeHost() = default;
+  ~FakeHost() override = default;
+
+  sys::Result<std::unique_ptr<nat::HostStream>> connect(const nat::HostTarget& target,
+                                                        nat::HostObserver& observer) override;
+  sys::Result<std::unique_ptr<nat::HostDatagram>> open_datagram(const nat::HostTarget& target,
+                                                                nat::HostObserver& observer) override;
+
+  // Decides about connects and datagram sockets; without it all are accepted.
+  void plan_connects(Plan plan) {
+    connect_plan_ = [plan](const nat::HostTarget&) { return plan; };
+  }
+  void plan_connects(std::function<Plan(const nat::HostTarget&)> plan) { connect_plan_ = std::move(plan); }
+  // 0: the socket opens; else the errno value of the failure.
+  void plan_datagrams(std::function<int(const nat::HostTarget&)> plan) { datagram_plan_ = std::move(plan); }
+
+  // Tells the observers what has happened. True when there was anything.
+  bool deliver_events();
+  [[nodiscard]] bool has_events() const noexcept { return !pending_.empty() || !pending_datagrams_.empty(); }
+
+  // Lets everybody send what they want.
+  void release_all();
+
+  // In the order of their creation.
+  [[nodiscard]] std::size_t connects() const noexcept { return sockets_.size(); }
+  [[nodiscard]] HostSocket& socket(std::size_t index) { return *sockets_.at(index); }
+  [[nodiscard]] HostSocket& last() { return *sockets_.back(); }
+  [[nodiscard]] std::size_t datagram_sockets() const noexcept { return datagrams_.size(); }
+  [[nodiscard]] HostDatagramSocket& datagram(std::size_t index) { return *datagrams_.at(index); }
+  // Sockets that the NAT still holds.
+  [[nodiscard]] std::size_t open_sockets() const;
+
+ private:
+  friend class HostSocket;
+  friend class HostDatagramSocket;
+
+  std::vector<std::shared_ptr<HostSocket>> sockets_;
+  std::vector<std::shared_ptr<HostDatagramSocket>> datagrams_;
+  std::vector<HostSocket*> pending_;
+  std::vector<HostDatagramSocket*> pending_datagrams_;
+  std::function<Plan(const nat::HostTarget&)> connect_plan_;
+  std::function<int(const nat::HostTarget&)> datagram_plan_;
+};
+
+}  // namespace l4n::integration

@@ -1,0 +1,432 @@
+// How a connection comes to be: the guest is answered when the host has been.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "tests/integration/support/world.hpp"
+
+namespace l4n::integration {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = FakeHost::Plan::Kind;
+
+constexpr std::uint8_t kSackPermitted = 4;
+constexpr std::uint8_t kTimestamps = 8;
+
+PeerOptions from_port(std::uint16_t port) {
+  PeerOptions options;
+  options.local.port = port;
+  return options;
+}
+
+// The SYN with which this peer connects, as an IP packet.
+Data syn_packet(const PeerOptions& options, std::uint32_t isn) {
+  TcpSegment syn;
+  syn.source_port = options.local.port;
+  syn.destination_port = options.remote.port;
+  syn.seq = isn;
+  syn.flags = Flags::kSyn;
+  syn.window = 0xffff;
+  syn.options = mss_option(*options.mss);
+  append(syn.options, window_scale_option(*options.window_scale));
+  return tcp_packet(options.local.address.v4(), options.remote.address.v4(), syn, options.checksum_offload);
+}
+
+TEST_CASE("a connection carries data both ways") {
+  World w;
+  GuestPeer& guest = w.connect();
+  const Data up = random_data(100'000, 1);
+  const Data down = random_data(200'000, 2);
+  guest.send(up);
+  w.host.last().write(down);
+  w.settle();
+  CHECK(w.host.last().target().endpoint == kServer);
+  CHECK(w.host.last().received() == up);
+  CHECK(guest.received() == down);
+}
+
+TEST_CASE("the SYN is answered only after the host has connected") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.advance(20s);
+  CHECK(guest.repetitions() >= 4);
+  CHECK(w.port.sent_frames() == 0);
+  CHECK(w.host.connects() == 1);  // repeated SYNs start nothing
+  CHECK(w.gateway->tcp().attempts() == 1);
+
+  w.host.last().accept();
+  w.settle();
+  CHECK(guest.established());
+  CHECK(w.gateway->tcp().attempts() == 0);
+  guest.send(bytes_of("hello"));
+  w.settle();
+  CHECK(w.host.last().received() == bytes_of("hello"));
+}
+
+TEST_CASE("the SYN-ACK has the MSS of the MTU, window scaling if offered, and nothing else") {
+  struct Case {
+    unsigned mtu;
+    bool scaling;
+  };
+  for (const Case c :
+       {Case{576, true}, Case{576, false}, Case{1500, true}, Case{1500, false}, Case{65521, true}}) {
+    const unsigned mtu = c.mtu;
+    const bool scaling = c.scaling;
+    CAPTURE(mtu);
+    CAPTURE(scaling);
+    World w({.mtu = mtu});
+    PeerOptions options;
+    options.mss = static_cast<std::uint16_t>(mtu - 40);
+    GuestPeer& guest = w.peer(options);
+    TcpSegment syn = guest.make(Flags::kSyn);
+    syn.options = mss_option(*options.mss);
+    append(syn.options, Data{std::byte{kSackPermitted}, std::byte{2}});
+    Data timestamps(10);
+    timestamps[0] = std::byte{kTimestamps};
+    timestamps[1] = std::byte{10};
+    timestamps[5] = std::byte{77};
+    append(syn.options, timestamps);
+    if (scaling) {
+      append(syn.options, window_scale_option(10));
+    }
+    guest.raw(syn);
+    w.settle();
+    REQUIRE(guest.seen().size() == 1);
+    const TcpSegment& answer = guest.last_seen();
+    CHECK(answer.flags == (Flags::kSyn | Flags::kAck));
+    CHECK(answer.ack == syn.seq + 1);
+    CHECK(answer.mss() == mtu - 40);
+    CHECK(answer.window_scale().has_value() == scaling);
+    CHECK_FALSE(answer.option(kSackPermitted).has_value());
+    CHECK_FALSE(answer.option(kTimestamps).has_value());
+    CHECK(answer.window == 0xffff);
+  }
+}
+
+TEST_CASE("x.2 is the host's loopback") {
+  World w;
+  PeerOptions options;
+  options.remote = {kGatewayAddress, 8080};
+  w.connect(options);
+  CHECK(w.host.last().target().endpoint == sys::Endpoint{sys::make_ipv4(127, 0, 0, 1), 8080});
+}
+
+TEST_CASE("a refused connection is a reset, at once") {
+  for (const int error : {ECONNREFUSED, ECONNRESET, EMFILE, ENFILE, ENOBUFS, EADDRNOTAVAIL}) {
+    for (const Kind kind : {Kind::refuse, Kind::no_socket}) {
+      CAPTURE(error);
+      CAPTURE(static_cast<int>(kind));
+      World w;
+      w.host.plan_connects({kind, error});
+      GuestPeer& guest = w.peer();
+      guest.connect();
+      w.settle();
+      CHECK(guest.was_reset());
+      CHECK(w.port.sent_frames() == 1);
+      CHECK(w.flows() == 0);
+      CHECK(w.gateway->tcp().attempts() == 0);
+    }
+  }
+}
+
+TEST_CASE("an unreachable destination is an ICMP error that quotes the guest's own SYN") {
+  struct Case {
+    int error;
+    std::uint8_t code;
+  };
+  for (const Case c : {Case{EHOSTUNREACH, 1}, Case{EHOSTDOWN, 1}, Case{ENETUNREACH, 0}, Case{ENETDOWN, 0},
+                       Case{EACCES, 13}, Case{EPERM, 13}}) {
+    for (const Kind kind : {Kind::refuse, Kind::no_socket}) {
+      CAPTURE(c.error);
+      World w;
+      w.host.plan_connects({kind, c.error});
+      GuestPeer& guest = w.peer();
+      guest.connect();
+      w.settle();
+      CHECK(guest.seen().empty());
+      REQUIRE(w.others.size() == 1);
+      const Packet& packet = w.others.front();
+      REQUIRE(packet.icmp.has_value());
+      CHECK(packet.source == kGatewayAddress);
+      CHECK(packet.destination == kGuestAddress);
+      CHECK(packet.icmp->type == 3);
+      CHECK(packet.icmp->code == c.code);
+      CHECK(packet.icmp->quoted() == syn_packet(guest.options(), guest.options().isn));
+      CHECK(w.flows() == 0);
+    }
+  }
+}
+
+TEST_CASE("an unreachable destination quotes the SYN that the guest sent last") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.settle();
+  PeerOptions options;
+  options.checksum_offload = false;
+  w.inject_ip(syn_packet(options, 5555));
+  w.settle();
+  w.host.last().refuse(EHOSTUNREACH);
+  w.settle();
+  REQUIRE(w.others.size() == 1);
+  const Data quoted = w.others.front().icmp->quoted();
+  REQUIRE(quoted.size() >= 28);
+  CHECK(sys::load_be32(&quoted[24]) == 5555);
+}
+
+TEST_CASE("no answer from outside: silence, and the guest's own repetition starts again") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.advance(30500ms);
+  CHECK(w.host.connects() == 1);
+  CHECK(w.host.socket(0).closed());
+  CHECK(w.flows() == 0);
+  CHECK(w.port.sent_frames() == 0);
+
+  w.advance(5s);
+  CHECK(w.host.connects() == 2);
+  CHECK(w.port.sent_frames() == 0);
+  w.host.last().accept();
+  w.settle();
+  CHECK(guest.established());
+}
+
+TEST_CASE("a host's own time-out is silence too") {
+  World w;
+  w.host.plan_connects({Kind::refuse, ETIMEDOUT});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.settle();
+  CHECK(w.port.sent_frames() == 0);
+  CHECK(w.flows() == 0);
+}
+
+TEST_CASE("a new SYN while the host connects counts instead of the old one") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  PeerOptions options;
+  options.isn = 1'000'000;
+  GuestPeer& old = w.peer(options);
+  old.connect();
+  w.settle();
+  options.isn = 9'000'000;
+  options.mss = 700;
+  options.window_scale.reset();
+  GuestPeer& guest = w.peer(options);  // takes the place of the old one
+  guest.connect();
+  w.settle();
+  w.host.last().accept();
+  w.settle();
+  old.vanish();
+  CHECK(w.host.connects() == 1);
+  CHECK(guest.established());
+  const Data data = random_data(5000, 3);
+  w.host.last().write(data);
+  w.settle();
+  CHECK(guest.received() == data);
+}
+
+TEST_CASE("a reset while the host connects ends the attempt") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.settle();
+  TcpSegment reset = guest.make(Flags::kRst);
+  guest.raw(reset);
+  w.settle();
+  CHECK(w.flows() == 0);
+  CHECK(w.host.last().closed());
+  CHECK(w.port.sent_frames() == 0);
+  guest.vanish();
+}
+
+TEST_CASE("other segments while the host connects are ignored") {
+  World w;
+  w.host.plan_connects({Kind::wait});
+  GuestPeer& guest = w.peer();
+  guest.connect();
+  w.settle();
+  guest.raw(guest.make(Flags::kAck, bytes_of("early")));
+  guest.raw(guest.make(Flags::kFin | Flags::kAck));
+  w.settle();
+  CHECK(w.port.sent_frames() == 0);
+  w.host.last().accept();
+  w.settle();
+  CHECK(guest.established());
+  CHECK(w.host.last().received().empty());
+  CHECK_FALSE(w.host.last().got_fin());
+}
+
+TEST_CASE("the oldest attempt makes room when there are too many, silently, and comes back by itself") {
+  World w({.tcp = {.flows = 100, .attempts = 4}});
+  w.host.plan_connects({Kind::wait});
+  std::vector<GuestPeer*> guests;
+  for (std::uint16_t i = 0; i < 6; ++i) {
+    guests.push_back(&w.peer(from_port(static_cast<std::uint16_t>(50'000 + i))));
+    guests.back()->connect();
+    w.settle();
+  }
+  CHECK(w.gateway->tcp().attempts() == 4);
+  CHECK(w.gateway->tcp().counters().attempts_evicted == 2);
+  CHECK(w.port.sent_frames() == 0);
+  CHECK(w.host.socket(0).closed());
+  CHECK(w.host.socket(1).closed());
+  for (std::size_t i = 2; i < 6; ++i) {
+    w.host.socket(i).accept();
+  }
+  w.host.plan_connects({Kind::accept});
+  w.advance(2s);  // the first two repeat their SYNs
+  for (GuestPeer* guest : guests) {
+    CHECK(guest->established());
+  }
+  CHECK(w.flows() == 6);
+}
+
+TEST_CASE("a full flow table refuses the new connection and never hurts the old ones") {
+  World w({.tcp = {.flows = 5, .attempts = 5}});
+  std::vector<GuestPeer*> guests;
+  for (std::uint16_t i = 0; i < 5; ++i) {
+    guests.push_back(&w.connect(from_port(static_cast<std::uint16_t>(50'000 + i))));
+  }
+  GuestPeer& late = w.peer(from_port(60'000));
+  late.connect();
+  w.settle();
+  CHECK(late.was_reset());
+  CHECK(w.host.connects() == 5);
+  CHECK(w.gateway->tcp().counters().refused_full == 1);
+  for (std::size_t i = 0; i < guests.size(); ++i) {
+    const Data data = random_data(3000, static_cast<std::uint32_t>(i));
+    guests[i]->send(data);
+    w.host.socket(i).write(data);
+    w.settle();
+    CHECK(w.host.socket(i).received() == data);
+    CHECK(guests[i]->received() == data);
+  }
+  guests[0]->reset();
+  w.settle();
+  w.connect(from_port(60'001));  // there is room again
+}
+
+TEST_CASE("an established connection does not die for a new attempt") {
+  World w({.tcp = {.flows = 3, .attempts = 3}});
+  GuestPeer& old = w.connect(from_port(50'000));
+  w.host.plan_connects({Kind::wait});
+  for (std::uint16_t i = 1; i < 10; ++i) {
+    w.peer(from_port(static_cast<std::uint16_t>(50'000 + i))).connect();
+    w.settle();
+  }
+  old.send(bytes_of("still here"));
+  w.settle();
+  CHECK(w.host.socket(0).received() == bytes_of("still here"));
+}
+
+TEST_CASE("data and FIN in the third segment of the handshake") {
+  World w;
+  PeerOptions options;
+  options.acknowledges = false;
+  GuestPeer& guest = w.peer(options);
+  guest.connect();
+  w.settle();
+  REQUIRE(guest.established());
+  guest.raw(guest.make(Flags::kAck | Flags::kPsh | Flags::kFin, bytes_of("all in one")));
+  w.settle();
+  CHECK(w.host.last().received() == bytes_of("all in one"));
+  CHECK(w.host.last().got_fin());
+}
+
+TEST_CASE("data in the SYN is not taken, and comes again") {
+  World w;
+  GuestPeer& guest = w.peer();
+  TcpSegment syn = guest.make(Flags::kSyn, bytes_of("too early"));
+  syn.options = mss_option(1460);
+  guest.raw(syn);
+  w.settle();
+  REQUIRE(guest.seen().size() == 1);
+  CHECK(guest.last_seen().ack == syn.seq + 1);
+  CHECK(w.host.last().received().empty());
+}
+
+TEST_CASE("a guest that never finishes the handshake is given up") {
+  World w;
+  PeerOptions options;
+  options.acknowledges = false;
+  GuestPeer& guest = w.peer(options);
+  guest.connect();
+  w.settle();
+  CHECK(w.flows() == 1);
+  w.advance(60s);
+  CHECK(guest.seen().size() > 2);  // the SYN-ACK was repeated
+  CHECK(w.flows() == 0);
+  CHECK(w.host.last().closed());
+}
+
+TEST_CASE("a SYN that our answer did not reach is answered again") {
+  World w;
+  PeerOptions options;
+  options.acknowledges = false;
+  GuestPeer& guest = w.peer(options);
+  guest.connect();
+  w.settle();
+  guest.forget();
+  TcpSegment syn = guest.make(Flags::kSyn);
+  syn.seq = options.isn;
+  guest.raw(syn);
+  w.settle();
+  REQUIRE(guest.seen().size() == 1);
+  CHECK(guest.last_seen().flags == (Flags::kSyn | Flags::kAck));
+  CHECK(guest.last_seen().seq == guest.remote_isn());
+  CHECK(w.host.connects() == 1);
+}
+
+TEST_CASE("malformed SYNs are dropped") {
+  const std::vector<Data> broken{
+      {std::byte{2}, std::byte{0}, std::byte{1}, std::byte{1}},   // length 0
+      {std::byte{2}, std::byte{1}, std::byte{1}, std::byte{1}},   // length 1
+      {std::byte{2}, std::byte{40}, std::byte{1}, std::byte{1}},  // beyond the header
+      {std::byte{1}, std::byte{1}, std::byte{1}, std::byte{2}},   // a kind without a length
+  };
+  for (const Data& options : broken) {
+    World w;
+    GuestPeer& guest = w.peer();
+    TcpSegment syn = guest.make(Flags::kSyn);
+    syn.options = options;
+    guest.raw(syn);
+    w.settle();
+    CHECK(w.host.connects() == 0);
+    CHECK(w.port.sent_frames() == 0);
+  }
+}
+
+TEST_CASE("initial sequence numbers differ by connection and by time") {
+  World w;
+  std::vector<std::uint32_t> numbers;
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    numbers.push_back(w.connect(from_port(static_cast<std::uint16_t>(50'000 + i))).remote_isn());
+  }
+  std::vector<std::uint32_t> sorted = numbers;
+  std::sort(sorted.begin(), sorted.end());
+  CHECK(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end());
+  // Not a mere counter over the ports.
+  CHECK(numbers[1] - numbers[0] != numbers[2] - numbers[1]);
+
+  PeerOptions options = from_port(48'000);
+  const std::uint32_t before = w.connect(options).remote_isn();
+  w.host.last().reset(ECONNRESET);
+  w.settle();
+  w.advance(10s);
+  options.isn += 1'000'000;
+  const std::uint32_t after = w.connect(options).remote_isn();
+  // RFC 9293 3.4.1: one step every 4 microseconds or so.
+  CHECK(after - before == 10'000'000 / 4);
+}
+
+}  // namespace
+}  // namespace l4n::integration
