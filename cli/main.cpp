@@ -7,10 +7,14 @@
 
 #include <cstdio>
 #include <exception>
+#include <span>
 #include <string>
 
+#include "cli/attach_request.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/options.hpp"
+#include "cli/run.hpp"
+#include "cli/run_options.hpp"
 #include "cli/startup_text.hpp"
 #include "cli/worker.hpp"
 #include "netns/attach.hpp"
@@ -30,25 +34,6 @@ int fail(const sys::Error& error) {
 void print(std::FILE* stream, const std::string& text) {
   std::fputs(text.c_str(), stream);
   std::fflush(stream);
-}
-
-netns::AttachRequest attach_request(const cli::Options& options) {
-  netns::AttachRequest request;
-  request.target.kind =
-      options.netns_type == cli::NetnsType::path ? netns::Target::Kind::path : netns::Target::Kind::pid;
-  request.target.pid = options.pid;
-  request.target.netns_path = options.netns_path;
-  request.target.userns_path = options.userns_path;
-  request.tap_name = options.tapname;
-  if (options.configure) {
-    netns::InterfaceConfig config;
-    config.mac = options.macaddress;
-    config.mtu = static_cast<unsigned>(options.mtu);
-    config.addresses.push_back({options.cidr.host(100), options.cidr.prefix});
-    config.gateways.emplace_back(options.cidr.host(2));
-    request.configure = config;
-  }
-  return request;
 }
 
 // The descriptors of the caller are ours alone: a process that we start must not keep them open.
@@ -75,7 +60,7 @@ int serve(const cli::Options& options) {
   keep_to_ourselves(options);
 
   // 1. A child joins the guest and brings its interface back.
-  auto attached = netns::attach(attach_request(options));
+  auto attached = netns::attach(cli::attach_request(options));
   if (!attached) {
     return fail(attached.error());
   }
@@ -108,21 +93,33 @@ int serve(const cli::Options& options) {
   return (*worker)->run();
 }
 
+int serve_or_explain(std::span<const char* const> argv) {
+  const cli::ParseOutcome outcome = cli::parse_options(argv);
+  print(stdout, outcome.out);
+  print(stderr, outcome.err);
+  if (!outcome.options) {
+    return outcome.exit_code;
+  }
+  if (const std::string missing = cli::not_built_yet(*outcome.options); !missing.empty()) {
+    print(stderr, missing);
+    return 1;
+  }
+  return serve(*outcome.options);
+}
+
+int run_or_explain(std::span<const char* const> argv) {
+  const cli::RunParseOutcome outcome = cli::parse_run_options(argv);
+  print(stdout, outcome.out);
+  print(stderr, outcome.err);
+  return outcome.options ? cli::run(*outcome.options) : outcome.exit_code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    const cli::ParseOutcome outcome = cli::parse_options({argv, static_cast<std::size_t>(argc)});
-    print(stdout, outcome.out);
-    print(stderr, outcome.err);
-    if (!outcome.options) {
-      return outcome.exit_code;
-    }
-    if (const std::string missing = cli::not_built_yet(*outcome.options); !missing.empty()) {
-      print(stderr, missing + "\n");
-      return 1;
-    }
-    return serve(*outcome.options);
+    const std::span<const char* const> words(argv, static_cast<std::size_t>(argc));
+    return cli::is_run(words) ? run_or_explain(words) : serve_or_explain(words);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "lwip4netns: %s\n", e.what());
     return 1;

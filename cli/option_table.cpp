@@ -1,7 +1,6 @@
 #include "cli/option_table.hpp"
 
 #include <fmt/format.h>
-#include <getopt.h>
 
 #include <algorithm>
 #include <array>
@@ -16,26 +15,29 @@ constexpr auto kOptions = std::to_array<OptionSpec>({
      "bring the interface up and give it address and default route"},
     {OptionId::exit_fd, "exit-fd", 'e', "FD", "end when this descriptor hangs up"},
     {OptionId::ready_fd, "ready-fd", 'r', "FD", "write \"1\" to this descriptor when the network works"},
-    {OptionId::mtu, "mtu", 'm', "MTU", "MTU of the interface (default 1500, at most 65521)"},
-    {OptionId::enable_ipv6, "enable-ipv6", '6', "", "offer IPv6 as well"},
-    {OptionId::api_socket, "api-socket", 'a', "PATH", "accept API requests on this Unix socket"},
-    {OptionId::cidr, "cidr", 0, "CIDR", "IPv4 network of the namespace (default 10.0.2.0/24)"},
-    {OptionId::disable_host_loopback, "disable-host-loopback", 0, "", "no access to the host's 127.0.0.1"},
+    {OptionId::mtu, "mtu", 'm', "MTU", "MTU of the interface (default 1500, at most 65521)", true},
+    {OptionId::enable_ipv6, "enable-ipv6", '6', "", "offer IPv6 as well", true},
+    {OptionId::api_socket, "api-socket", 'a', "PATH", "accept API requests on this Unix socket", true},
+    {OptionId::cidr, "cidr", 0, "CIDR", "IPv4 network of the namespace (default 10.0.2.0/24)", true},
+    {OptionId::disable_host_loopback, "disable-host-loopback", 0, "", "no access to the host's 127.0.0.1",
+     true},
     {OptionId::no_host_loopback, "no-host-loopback", 0, "", ""},
     {OptionId::netns_type, "netns-type", 0, "TYPE", "what names the namespace: pid (default), path or tapfd"},
     {OptionId::userns_path, "userns-path", 0, "PATH", "user namespace to join first"},
-    {OptionId::enable_sandbox, "enable-sandbox", 0, "", "refuse to run without the file system sandbox"},
+    {OptionId::enable_sandbox, "enable-sandbox", 0, "", "refuse to run without the file system sandbox",
+     true},
     {OptionId::create_sandbox, "create-sandbox", 0, "", ""},
-    {OptionId::enable_seccomp, "enable-seccomp", 0, "", "refuse to run without the system call filter"},
-    {OptionId::outbound_addr, "outbound-addr", 0, "IPv4|IFNAME", "source of IPv4 connections to the outside"},
+    {OptionId::enable_seccomp, "enable-seccomp", 0, "", "refuse to run without the system call filter", true},
+    {OptionId::outbound_addr, "outbound-addr", 0, "IPv4|IFNAME", "source of IPv4 connections to the outside",
+     true},
     {OptionId::outbound_addr6, "outbound-addr6", 0, "IPv6|IFNAME",
-     "source of IPv6 connections to the outside"},
-    {OptionId::disable_dns, "disable-dns", 0, "", "do not serve DNS in the namespace"},
-    {OptionId::macaddress, "macaddress", 0, "MAC", "MAC address of the interface (only with --configure)"},
+     "source of IPv6 connections to the outside", true},
+    {OptionId::disable_dns, "disable-dns", 0, "", "do not serve DNS in the namespace", true},
+    {OptionId::macaddress, "macaddress", 0, "MAC", "MAC address of the interface", true},
     {OptionId::target_type, "target-type", 0, "TYPE",
      "what to serve: netns (default) or bess (a Unix socket)"},
-    {OptionId::help, "help", 'h', "", "show this help and exit"},
-    {OptionId::version, "version", 'v', "", "show version and exit"},
+    {OptionId::help, "help", 'h', "", "show this help and exit", true},
+    {OptionId::version, "version", 'v', "", "show version and exit", true},
 });
 
 // getopt returns kLongBase + row for a long option, so that its result tells the two forms apart and no
@@ -44,16 +46,29 @@ constexpr int kLongBase = 256;
 
 constexpr std::string_view kIntroduction =
     "Connects a network namespace to the host's network, without privileges.\n";
+constexpr std::string_view kRunIntroduction =
+    "Runs a command in a network namespace that is connected to the host's network, without privileges.\n";
 
 constexpr std::string_view kPositionals =
     "PID, PATH and FD name the target as --netns-type says; FD is an open TAP and takes no TAPNAME.\n"
-    "With --target-type=bess the only argument is the PATH of the socket to listen on.\n";
+    "With --target-type=bess the only argument is the PATH of the socket to listen on.\n"
+    "--macaddress needs --configure.\n"
+    "To start a command in a namespace made for it: lwip4netns run [OPTION]... [--] COMMAND [ARGUMENT]...\n";
+constexpr std::string_view kRunPositionals =
+    "The command is root in user, network, mount and PID namespaces made for it; started by root, it keeps\n"
+    "the user's ids. Its end is the end of everything that it has started.\n"
+    "The host's 127.0.0.1 is reachable as the gateway, 10.0.2.2, unless --disable-host-loopback is given.\n"
+    "Exit status: the command's, 128+n after signal n; 125 when the namespaces or the network could not be\n"
+    "made, 126 when the command cannot be executed, 127 when it is not found.\n";
 
-// A leading ':' makes getopt tell a missing argument from an unknown option.
-std::string short_options() {
-  std::string text = ":";
+bool belongs_to(const OptionSpec& spec, Command command) { return command == Command::attach || spec.in_run; }
+
+// A leading ':' makes getopt tell a missing argument from an unknown option, a '+' makes it stop at the first
+// positional.
+std::string short_options(Command command) {
+  std::string text = command == Command::run ? "+:" : ":";
   for (const OptionSpec& spec : kOptions) {
-    if (spec.letter != 0) {
+    if (spec.letter != 0 && belongs_to(spec, command)) {
       text += spec.letter;
       text += spec.argument.empty() ? "" : ":";
     }
@@ -61,11 +76,13 @@ std::string short_options() {
   return text;
 }
 
-std::vector<option> long_options() {
+std::vector<option> long_options(Command command) {
   std::vector<option> rows;
   int value = kLongBase;
   for (const OptionSpec& spec : kOptions) {
-    rows.push_back({spec.name, spec.argument.empty() ? no_argument : required_argument, nullptr, value});
+    if (belongs_to(spec, command)) {
+      rows.push_back({spec.name, spec.argument.empty() ? no_argument : required_argument, nullptr, value});
+    }
     ++value;
   }
   rows.push_back({nullptr, 0, nullptr, 0});
@@ -85,11 +102,11 @@ const OptionSpec* find_row(int result) {
 }
 
 // `word` fits no long option, or more than one.
-std::string unknown_long_option(std::string_view argv0, std::string_view word) {
+std::string unknown_long_option(std::string_view argv0, std::string_view word, Command command) {
   const std::string_view name = word.substr(2, word.find('=') - 2);
   std::string possibilities;
   for (const OptionSpec& spec : kOptions) {
-    if (std::string_view(spec.name).starts_with(name)) {
+    if (belongs_to(spec, command) && std::string_view(spec.name).starts_with(name)) {
       possibilities += fmt::format(" '--{}'", spec.name);
     }
   }
@@ -109,17 +126,24 @@ std::string help_column(const OptionSpec& spec) {
 
 std::span<const OptionSpec> option_table() noexcept { return kOptions; }
 
-std::string usage_text(std::string_view argv0) {
-  std::string text = fmt::format("Usage: {} [OPTION]... PID|PATH|FD [TAPNAME]\n{}\n", argv0, kIntroduction);
+std::string usage_text(std::string_view argv0, Command command) {
+  const bool run = command == Command::run;
+  std::string text = fmt::format("Usage: {} [OPTION]... {}\n{}\n", argv0,
+                                 run ? "[--] COMMAND [ARGUMENT]..." : "PID|PATH|FD [TAPNAME]",
+                                 run ? kRunIntroduction : kIntroduction);
   for (const OptionSpec& spec : kOptions) {
-    if (!spec.help.empty()) {
+    if (!spec.help.empty() && belongs_to(spec, command)) {
       text += fmt::format("{:<36}{}\n", help_column(spec), spec.help);
     }
   }
-  return fmt::format("{}\n{}", text, kPositionals);
+  return fmt::format("{}\n{}", text, run ? kRunPositionals : kPositionals);
 }
 
-OptionScanner::OptionScanner(std::span<const char* const> argv) : words_(argv.begin(), argv.end()) {
+OptionScanner::OptionScanner(std::span<const char* const> argv, Command command)
+    : command_(command),
+      letters_(short_options(command)),
+      names_(long_options(command)),
+      words_(argv.begin(), argv.end()) {
   if (words_.empty()) {
     words_.emplace_back("lwip4netns");
   }
@@ -132,10 +156,8 @@ OptionScanner::OptionScanner(std::span<const char* const> argv) : words_(argv.be
 }
 
 Scanned OptionScanner::next() {
-  static const std::string letters = short_options();
-  static const std::vector<option> names = long_options();
   const int result =
-      ::getopt_long(static_cast<int>(words_.size()), argv_.data(), letters.c_str(), names.data(), nullptr);
+      ::getopt_long(static_cast<int>(words_.size()), argv_.data(), letters_.c_str(), names_.data(), nullptr);
   if (result == -1) {
     return {};
   }
@@ -155,7 +177,7 @@ std::string OptionScanner::error_message(int result) const {
   }
   const OptionSpec* const row = find_row(optopt);
   if (row == nullptr) {
-    return unknown_long_option(argv0(), argv_.at(static_cast<std::size_t>(optind) - 1));
+    return unknown_long_option(argv0(), argv_.at(static_cast<std::size_t>(optind) - 1), command_);
   }
   const char* const what = result == ':' ? "requires an argument" : "doesn't allow an argument";
   return fmt::format("{}: option '--{}' {}\n", argv0(), row->name, what);

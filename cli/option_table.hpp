@@ -2,6 +2,8 @@
 // so they cannot diverge. This file knows how options are written; what they mean is in options.cpp.
 #pragma once
 
+#include <getopt.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -34,18 +36,25 @@ enum class OptionId : std::uint8_t {
   version,
 };
 
+// The command lines that there are.
+enum class Command : std::uint8_t {
+  attach,  // [OPTION]... PID|PATH|FD [TAPNAME], in any order
+  run,     // [OPTION]... [--] COMMAND [ARGUMENT]..., whose options are its own
+};
+
 struct OptionSpec {
   OptionId id;
   const char* name;           // long form, without the dashes
   char letter;                // short form, 0 when there is none
   std::string_view argument;  // how the help calls the argument; empty when the option takes none
   std::string_view help;      // one line; empty for a deprecated alias, which the help does not show
+  bool in_run = false;        // an option of `run` as well
 };
 
 [[nodiscard]] std::span<const OptionSpec> option_table() noexcept;
 
-// The whole help. Callers look for option names in it as whole words.
-[[nodiscard]] std::string usage_text(std::string_view argv0);
+// The whole help. Callers look for option names in it as whole words. For `run` argv0 includes that word.
+[[nodiscard]] std::string usage_text(std::string_view argv0, Command command = Command::attach);
 
 // What getopt_long found next.
 struct Scanned {
@@ -61,12 +70,12 @@ struct Scanned {
 };
 
 // getopt_long over a copy of the command line: it permutes what it reads. Positionals and options may be
-// mixed, and long options may be abbreviated. getopt has global state, so only one scanner may be in use at a
-// time.
+// mixed, except for `run`, and long options may be abbreviated. getopt has global state, so only one scanner
+// may be in use at a time.
 class OptionScanner {
  public:
   // argv[0] is the program's name; an empty command line is allowed.
-  explicit OptionScanner(std::span<const char* const> argv);
+  explicit OptionScanner(std::span<const char* const> argv, Command command = Command::attach);
   OptionScanner(const OptionScanner&) = delete;
   OptionScanner& operator=(const OptionScanner&) = delete;
   ~OptionScanner() = default;
@@ -79,6 +88,9 @@ class OptionScanner {
  private:
   [[nodiscard]] std::string error_message(int result) const;
 
+  Command command_;
+  std::string letters_;        // the short options, as getopt wants them
+  std::vector<option> names_;  // and the long ones
   std::vector<std::string> words_;
   std::vector<char*> argv_;  // into words_, in getopt's order, closed by a null pointer
 };

@@ -51,7 +51,6 @@ Result<sys::Fd> open_signals() {
   if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) {
     return sys::errno_error("cannot block signals");
   }
-  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): cannot fail for a valid signal
   sys::Fd fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!fd.valid()) {
     return sys::errno_error("cannot create the signal descriptor");
@@ -73,14 +72,17 @@ std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
 }  // namespace
 
 Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Tap tap, netns::Monitor monitor,
-                                               sys::Log& log) {
+                                               sys::Log& log, Serves serves) {
   static const sys::SystemClock loop_clock;  // stateless
   auto loop = sys::EventLoop::create(loop_clock);
   if (!loop) {
     return loop.error();
   }
   std::unique_ptr<Worker> worker(
-      new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log));
+      new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log, serves));
+  if (auto prepared = worker->host_.prepare(); !prepared) {
+    log.info(sys::LogClass::host, "{}: the guest can ping nobody but us", prepared.error().message());
+  }
   if (auto watched = worker->watch_all(options); !watched) {
     return watched.error();
   }
@@ -88,16 +90,17 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Ta
 }
 
 Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap,
-               netns::Monitor monitor, sys::Log& log)
+               netns::Monitor monitor, sys::Log& log, Serves serves)
     : log_(log),
+      serves_(serves),
       loop_(std::move(loop)),
       monitor_(std::move(monitor)),
       tap_is_ours_(tap.created),
-      port_(std::move(tap.fd), tap.vnet_hdr),
+      port_(std::move(tap.fd), tap.vnet_hdr, (tap.offloads & netns::offload_uso4) != 0),
       host_(*loop_),
       gateway_({loop_->timers(), loop_->graveyard(), clock_, log, port_, host_}, gateway_config(options)) {
   loop_->add_turn_hook(gateway_);
-  gateway_.on_port_closed([this] { stop(0); });
+  gateway_.on_port_closed([this] { on_port_closed(); });
 }
 
 Worker::~Worker() {
@@ -106,14 +109,21 @@ Worker::~Worker() {
   }
 }
 
-Result<void> Worker::watch_all(const Options& options) {
+Result<void> Worker::watch_signals() {
   auto signals = open_signals();
   if (!signals) {
     return signals.error();
   }
   signals_ = *std::move(signals);
-  if (auto added = loop_->add(signals_.get(), EPOLLIN, signal_watch_); !added) {
-    return added;
+  return loop_->add(signals_.get(), EPOLLIN, signal_watch_);
+}
+
+Result<void> Worker::watch_all(const Options& options) {
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): cannot fail for a valid signal
+  if (serves_ == Serves::target) {
+    if (auto watched = watch_signals(); !watched) {
+      return watched;
+    }
   }
   if (options.exit_fd) {
     exit_fd_.reset(*options.exit_fd);
@@ -166,9 +176,22 @@ void Worker::on_monitor() {
 
 void Worker::on_message(const netns::MonitorMessage& message) {
   if (const auto* nameservers = std::get_if<netns::Nameservers>(&message)) {
-    gateway_.set_resolvers(resolvers(*nameservers));
+    // A resolv.conf that has vanished for a moment is no reason to forget the servers.
+    if (!nameservers->servers.empty() || !has_resolvers_) {
+      gateway_.set_resolvers(resolvers(*nameservers));
+      has_resolvers_ = !nameservers->servers.empty();
+    }
+    gateway_.set_search(nameservers->search);
   } else {
     stop(0);  // nobody is left in the namespace
+  }
+}
+
+void Worker::on_port_closed() {
+  if (serves_ == Serves::target) {
+    stop(0);
+  } else {
+    loop_->remove(port_.fd());  // the command has no network any more, which is its own doing
   }
 }
 

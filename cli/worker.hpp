@@ -1,5 +1,6 @@
 // Worker: the process that the caller started, once the guest's interface is in its hands. Owns the loop, the
-// gateway and what can end them: signals, the exit descriptor, the monitor.
+// gateway and what can end them: signals, the exit descriptor, the monitor; or, with `run`, the command's
+// end.
 #pragma once
 
 #include <cstdint>
@@ -21,15 +22,25 @@ namespace l4n::cli {
 
 class Worker {
  public:
-  // Takes over the interface and the monitor. Blocks SIGTERM and SIGINT, which end run().
+  // Whom the worker lives for.
+  enum class Serves : std::uint8_t {
+    target,   // ends with the interface; SIGTERM and SIGINT, which are blocked, end run() as well
+    command,  // goes on without the interface; signals are the caller's of create(), who calls stop()
+  };
+
+  // Takes over the interface and the monitor.
   static sys::Result<std::unique_ptr<Worker>> create(const Options& options, netns::Tap tap,
-                                                     netns::Monitor monitor, sys::Log& log);
+                                                     netns::Monitor monitor, sys::Log& log,
+                                                     Serves serves = Serves::target);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();
 
   // Serves until something ends it. The exit status of the process.
   [[nodiscard]] int run();
+  // Makes run() return `status`.
+  void stop(int status) noexcept;
+  [[nodiscard]] sys::EventLoop& loop() noexcept { return *loop_; }
 
  private:
   // Gives the handlers of the descriptors that may end the process a member to call.
@@ -44,16 +55,18 @@ class Worker {
   };
 
   Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap, netns::Monitor monitor,
-         sys::Log& log);
+         sys::Log& log, Serves serves);
   sys::Result<void> watch_all(const Options& options);
+  sys::Result<void> watch_signals();
   void on_signal();
   void on_exit_fd();
   void on_monitor();
   void on_message(const netns::MonitorMessage& message);
-  void stop(int status) noexcept;
+  void on_port_closed();
 
   sys::SystemClock clock_;
   sys::Log& log_;
+  Serves serves_;
   std::unique_ptr<sys::EventLoop> loop_;
   netns::Monitor monitor_;
   bool tap_is_ours_;  // false: the device goes on without us
@@ -65,6 +78,7 @@ class Worker {
   Watch signal_watch_{*this, &Worker::on_signal};
   Watch exit_watch_{*this, &Worker::on_exit_fd};
   Watch monitor_watch_{*this, &Worker::on_monitor};
+  bool has_resolvers_ = false;  // the host has named some
   int status_ = 0;
 };
 

@@ -42,6 +42,12 @@ void report(int fd, const std::string& text) {
   [[maybe_unused]] const ssize_t written = ::write(fd, line.data(), line.size());
 }
 
+void announce(const AttachRequest& request, const std::string& text) {
+  if (request.announce) {
+    report(request.report_fd, text);
+  }
+}
+
 Result<void> send_tap(int socket, const Tap& tap, const NetnsIdentity& netns) {
   TapMessage message;
   message.netns = netns;
@@ -163,7 +169,7 @@ Result<void> join_and_send(const AttachRequest& request, OpenedTarget& target, i
   if (auto sent = send_tap(socket, *tap, target.watched.netns); !sent) {
     return sent;
   }
-  report(request.report_fd, fmt::format("sent tapfd={} for {}", tap->fd.get(), tap->name));
+  announce(request, fmt::format("sent tapfd={} for {}", tap->fd.get(), tap->name));
   return {};
 }
 
@@ -223,7 +229,7 @@ Result<Attached> attach(const AttachRequest& request) {
   if (status != 0 || !received) {
     return child_failed(status != 0 ? status : 1);
   }
-  report(request.report_fd, fmt::format("received tapfd={}", received->tap.fd.get()));
+  announce(request, fmt::format("received tapfd={}", received->tap.fd.get()));
   target->watched.netns = received->netns;
   return Attached{std::move(received->tap), std::move(target->watched)};
 }

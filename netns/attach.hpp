@@ -19,6 +19,7 @@ struct AttachRequest {
   std::string tap_name;
   std::optional<InterfaceConfig> configure;  // nothing (no `-c`): the interface is left as it is
   int report_fd = 2;                         // "sent tapfd=…", "received tapfd=…" and the failing step
+  bool announce = true;                      // false: only a failing step is told
 };
 
 struct Attached {

@@ -40,6 +40,12 @@ Nameservers to_message(const ResolvConf& conf) {
       message.servers.push_back({server.address, scope_id});
     }
   }
+  for (const std::string& domain : conf.search) {
+    const bool fits = !domain.empty() && domain.size() <= 255 && message.search.size() < kMaxSearchDomains;
+    if (fits) {
+      message.search.push_back(domain);
+    }
+  }
   return message;
 }
 
@@ -144,11 +150,13 @@ class NameserverReporter final : private sys::TimerHandler {
 };
 
 // A terminal's or a service manager's signal goes to both of us: the worker ends in good order and takes us
-// with it by closing the channel.
+// with it by closing the channel. Stop signals do not stop us, because the worker may decide to go on.
+constexpr auto kIgnored =
+    std::to_array<int>({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU});
+
 void set_up_signals() {
   for (int signal = 1; signal < NSIG; ++signal) {
-    const bool ignored =
-        signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT || signal == SIGPIPE;
+    const bool ignored = std::find(kIgnored.begin(), kIgnored.end(), signal) != kIgnored.end();
     struct sigaction action {};
     action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
     ::sigaction(signal, &action, nullptr);

@@ -14,9 +14,13 @@ constexpr std::size_t kAddressSize = 16;
 constexpr std::size_t kV4Size = 4;
 
 bool is_within_limits(const Nameservers& m) {
+  const bool search_fits = m.search.size() <= kMaxSearchDomains &&
+                           std::all_of(m.search.begin(), m.search.end(), [](const std::string& domain) {
+                             return !domain.empty() && domain.size() <= 255;
+                           });
   const auto v4 = static_cast<std::size_t>(std::count_if(
       m.servers.begin(), m.servers.end(), [](const NameserverAddress& s) { return s.address.is_v4(); }));
-  return v4 <= kMaxNameserversPerFamily && m.servers.size() - v4 <= kMaxNameserversPerFamily;
+  return search_fits && v4 <= kMaxNameserversPerFamily && m.servers.size() - v4 <= kMaxNameserversPerFamily;
 }
 
 void write_server(sys::ByteWriter& out, const NameserverAddress& server) {
@@ -54,9 +58,6 @@ std::optional<NameserverAddress> read_server(sys::ByteReader& in) {
 
 std::optional<MonitorMessage> read_nameservers(sys::ByteReader& in) {
   const std::size_t count = in.u8();
-  if (in.failed() || in.left() != count * kNameserverSize) {
-    return std::nullopt;
-  }
   Nameservers m;
   for (std::size_t i = 0; i < count; ++i) {
     const auto server = read_server(in);
@@ -65,7 +66,12 @@ std::optional<MonitorMessage> read_nameservers(sys::ByteReader& in) {
     }
     m.servers.push_back(*server);
   }
-  if (!is_within_limits(m)) {
+  const std::size_t domains = in.u8();
+  for (std::size_t i = 0; i < domains && !in.failed(); ++i) {
+    const sys::Bytes text = in.bytes(in.u8());
+    m.search.emplace_back(reinterpret_cast<const char*>(text.data()), text.size());
+  }
+  if (in.failed() || in.left() != 0 || !is_within_limits(m)) {
     return std::nullopt;
   }
   return m;
@@ -84,6 +90,11 @@ std::size_t encode(const MonitorMessage& message, sys::MutableBytes out) {
     writer.u8(static_cast<std::uint8_t>(nameservers->servers.size()));
     for (const NameserverAddress& server : nameservers->servers) {
       write_server(writer, server);
+    }
+    writer.u8(static_cast<std::uint8_t>(nameservers->search.size()));
+    for (const std::string& domain : nameservers->search) {
+      writer.u8(static_cast<std::uint8_t>(domain.size()));
+      writer.bytes(std::as_bytes(std::span(domain)));
     }
   } else {
     writer.u8(kTargetGone);

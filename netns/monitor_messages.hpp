@@ -3,12 +3,14 @@
 //   byte 0   version
 //   byte 1   type: 1 Nameservers, 2 TargetGone
 //   Nameservers: byte 2 = count, then per server: family (4 or 6), scope id (be32), address in 16 bytes
-//   (an IPv4 address in the first four, the rest zero)
+//   (an IPv4 address in the first four, the rest zero); then the number of search domains, and per domain its
+//   length in one byte and its text
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -28,6 +30,7 @@ struct NameserverAddress {
 // The host's name servers have changed, or are told for the first time. Empty: the host names none.
 struct Nameservers {
   std::vector<NameserverAddress> servers;  // in order of preference, at most 3 per family
+  std::vector<std::string> search{};       // at most kMaxSearchDomains of 1 to 255 bytes
 
   friend bool operator==(const Nameservers&, const Nameservers&) = default;
 };
@@ -40,7 +43,9 @@ struct TargetGone {
 using MonitorMessage = std::variant<Nameservers, TargetGone>;
 
 inline constexpr std::size_t kNameserverSize = 21;
-inline constexpr std::size_t kMaxMonitorMessage = 3 + (2 * kMaxNameserversPerFamily * kNameserverSize);
+inline constexpr std::size_t kMaxSearchDomains = 8;
+inline constexpr std::size_t kMaxMonitorMessage =
+    4 + (2 * kMaxNameserversPerFamily * kNameserverSize) + (kMaxSearchDomains * 256);
 
 // Bytes written to `out`; 0 when `out` is too small or the message exceeds its limits.
 [[nodiscard]] std::size_t encode(const MonitorMessage& message, sys::MutableBytes out);

@@ -136,7 +136,21 @@ ResolvConf parse_resolv_conf(std::string_view text) {
   return conf;
 }
 
-Result<ResolvConf> load_resolv_conf(const std::string& path) {
+std::string with_nameserver(std::string_view text, const sys::IpAddress& nameserver) {
+  std::string result = fmt::format("nameserver {}\n", to_string(nameserver));
+  while (!text.empty()) {
+    const std::size_t newline = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, newline);
+    text.remove_prefix(std::min(newline + 1, text.size()));
+    std::string_view rest = line;
+    if (take_word(rest) != "nameserver") {
+      result.append(line).append("\n");
+    }
+  }
+  return result;
+}
+
+Result<std::string> read_resolv_conf(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd.valid()) {
     return sys::errno_error(fmt::format("cannot open {}", path));
@@ -148,7 +162,11 @@ Result<ResolvConf> load_resolv_conf(const std::string& path) {
   if (!S_ISREG(s.st_mode)) {
     return sys::plain_error(fmt::format("cannot use {} (not a regular file)", path));
   }
-  auto text = read_bounded(fd.get(), path);
+  return read_bounded(fd.get(), path);
+}
+
+Result<ResolvConf> load_resolv_conf(const std::string& path) {
+  auto text = read_resolv_conf(path);
   if (!text) {
     return text.error();
   }

@@ -33,7 +33,12 @@ struct ResolvConf {
 // kMaxResolvConfSize is not looked at.
 [[nodiscard]] ResolvConf parse_resolv_conf(std::string_view text);
 
-// Reads and parses a regular file of at most kMaxResolvConfSize bytes. Never blocks on a FIFO or device.
+// The same file for a guest: `nameserver` instead of those of `text`, all other lines (search, options) kept.
+[[nodiscard]] std::string with_nameserver(std::string_view text, const sys::IpAddress& nameserver);
+
+// Reads a regular file of at most kMaxResolvConfSize bytes. Never blocks on a FIFO or device.
+[[nodiscard]] sys::Result<std::string> read_resolv_conf(const std::string& path);
+// Reads and parses it.
 [[nodiscard]] sys::Result<ResolvConf> load_resolv_conf(const std::string& path);
 
 // The interface index that a scope means on this host; 0 for an empty, unknown or malformed one.
