@@ -212,7 +212,7 @@ IMPLEMENTATIONS = ("lwip4netns", "slirp4netns", "pasta", "veth", "relay")
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("binary", help="lwip4netns")
+    parser.add_argument("binary", type=os.path.abspath, help="lwip4netns")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="default: all")
     parser.add_argument("--impl", type=comma_separated(), default=list(IMPLEMENTATIONS),
                         help=f"implementations, comma-separated; default: {','.join(IMPLEMENTATIONS)}")

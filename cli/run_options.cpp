@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "cli/option_draft.hpp"
-#include "netns/init.hpp"
+#include "netns/execute.hpp"
 
 namespace l4n::cli {
 namespace {

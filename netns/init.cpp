@@ -1,11 +1,7 @@
 #include "netns/init.hpp"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/epoll.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -13,69 +9,26 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdint>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
 #include "netns/close_descriptors.hpp"
+#include "netns/init_channel.hpp"
+#include "netns/init_loop.hpp"
 #include "netns/resolv_conf.hpp"
 #include "netns/resolv_mount.hpp"
-#include "netns/resolv_watch.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/user_namespace.hpp"
 
 namespace l4n::netns {
 namespace {
 
+using init_channel::Message;
+using init_channel::receive;
+using init_channel::Received;
+using init_channel::send;
 using sys::Error;
 using sys::Fd;
 using sys::Result;
-
-// Both ends are the same program, so its memory is the format.
-struct Message {
-  enum class Kind : std::uint8_t {
-    // from init
-    prepared,
-    failed,   // `number` is an errno value, `text` says what was tried
-    stopped,  // `number` is a signal, here and in the next
-    killed,
-    // to init
-    start,
-    signal,           // to everyone's command
-    terminal_signal,  // not to a command in our group
-    resume,
-    resume_in_foreground,
-  };
-  Kind kind = Kind::prepared;
-  int number = 0;
-  std::array<char, 256> text{};
-};
-
-void send(int channel, const Message& message) noexcept {
-  // A channel that is full or closed has nobody at its other end who could care.
-  static_cast<void>(::send(channel, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT));
-}
-
-void send(int channel, Message::Kind kind, int number = 0) noexcept {
-  Message message;
-  message.kind = kind;
-  message.number = number;
-  send(channel, message);
-}
-
-enum class Received { message, nothing, closed };
-
-Received receive(int channel, Message& message, int flags) noexcept {
-  ssize_t size = 0;
-  do {
-    size = ::recv(channel, &message, sizeof message, flags);
-  } while (size < 0 && errno == EINTR);
-  if (size < 0 && errno == EAGAIN) {
-    return Received::nothing;
-  }
-  return size == static_cast<ssize_t>(sizeof message) ? Received::message : Received::closed;
-}
 
 // Before the command.
 
@@ -131,195 +84,18 @@ Result<std::optional<ResolvMount>> prepare(const InitRequest& request,
   ::_exit(kStartFailed);
 }
 
-// The command itself.
-
-// All signals are still blocked: a background process that sets the foreground is not stopped for it.
-void become_foreground(int terminal) noexcept {
-  static_cast<void>(::setpgid(0, 0));
-  static_cast<void>(::tcsetpgrp(terminal, ::getpgrp()));
-}
-
-bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
-
-// As execvp() searches, which says EACCES also where it was only kept from looking into some directory.
-bool exists_in_path(const std::string& name) {
-  const char* const path = ::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/bin:/usr/bin";
-  for (bool more = true; more;) {
-    const std::size_t colon = rest.find(':');
-    const std::string directory(rest.substr(0, colon));
-    if (exists((directory.empty() ? "." : directory) + '/' + name)) {
-      return true;
-    }
-    more = colon != std::string_view::npos;
-    rest.remove_prefix(more ? colon + 1 : rest.size());
-  }
-  return false;
-}
-
-[[noreturn]] void cannot_run(const std::string& name, int code) {
-  const bool is_path = name.find('/') != std::string::npos;
-  const bool found = is_path ? exists(name) : !name.empty() && exists_in_path(name);
-  std::string reason = sys::errno_text(code);
-  if (!found && !is_path) {
-    reason = "command not found";
-  } else if (found && code == ENOENT) {
-    reason = "its interpreter does not exist";
-  }
-  const std::string line = fmt::format("lwip4netns: cannot run {}: {}\n", name, reason);
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
-  ::_exit(found || (is_path && code == EACCES) ? kCannotExecute : kNotFound);
-}
-
-[[noreturn]] void execute(const InitRequest& request, mode_t umask) {
-  std::vector<std::string> words = request.command;
-  std::vector<char*> argv;
-  for (std::string& word : words) {
-    argv.push_back(word.data());
-  }
-  argv.push_back(nullptr);
+// The command itself, still with all signals blocked: a background process that sets the foreground is then
+// not stopped for it.
+[[noreturn]] void become_command(const InitRequest& request, mode_t umask) {
   if (request.own_group) {
-    become_foreground(request.terminal);
+    static_cast<void>(::setpgid(0, 0));
+    static_cast<void>(::tcsetpgrp(request.terminal, ::getpgrp()));
   }
   ::umask(umask);
   ::sigaction(SIGCHLD, &request.signals.child, nullptr);
   ::sigprocmask(SIG_SETMASK, &request.signals.mask, nullptr);
-  ::execvp(argv.front(), argv.data());
-  cannot_run(words.front(), errno);
+  execute(request.command);
 }
-
-// Beside the command.
-
-class InitLoop final {
- public:
-  InitLoop(sys::EventLoop& loop, int channel, int terminal, pid_t command, std::optional<ResolvMount> mount)
-      : loop_(loop), channel_(channel), terminal_(terminal), command_(command), mount_(std::move(mount)) {}
-
-  Result<void> start() {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    children_.reset(::signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!children_.valid()) {
-      return sys::errno_error("cannot create the signal descriptor");
-    }
-    if (auto added = loop_.add(children_.get(), EPOLLIN, child_watch_); !added) {
-      return added;
-    }
-    if (auto added = loop_.add(channel_, EPOLLIN, channel_watch_); !added) {
-      return added;
-    }
-    if (mount_) {
-      resolv_watch_.emplace(loop_, "/etc/resolv.conf", [this](const ResolvConf&) { keep_resolv_conf(); });
-      resolv_watch_->start();
-    }
-    return {};
-  }
-
- private:
-  class Watch final : public sys::EventHandler {
-   public:
-    Watch(InitLoop& owner, void (InitLoop::*action)()) noexcept : owner_(owner), action_(action) {}
-    void on_event(std::uint32_t /*events*/) noexcept override { (owner_.*action_)(); }
-
-   private:
-    InitLoop& owner_;
-    void (InitLoop::*action_)();
-  };
-
-  // Orphans of the whole namespace end here as well.
-  void on_children() {
-    signalfd_siginfo unused{};
-    while (::read(children_.get(), &unused, sizeof unused) > 0) {
-    }
-    int status = 0;
-    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;) {
-      if (pid == command_) {
-        on_command(status);
-      }
-    }
-  }
-
-  void on_command(int status) {
-    if (WIFEXITED(status)) {
-      ::_exit(WEXITSTATUS(status));  // and with us everyone else
-    }
-    if (WIFSIGNALED(status)) {
-      send(channel_, Message::Kind::killed, WTERMSIG(status));
-      ::_exit(128 + WTERMSIG(status));
-    }
-    if (terminal_ >= 0) {
-      send(channel_, Message::Kind::stopped, WSTOPSIG(status));
-    }
-  }
-
-  void on_channel() {
-    Message message;
-    for (;;) {
-      switch (receive(channel_, message, MSG_DONTWAIT)) {
-        case Received::nothing:
-          return;
-        case Received::closed:
-          ::_exit(kStartFailed);  // the worker has ended, and everything ends with it
-        case Received::message:
-          obey(message);
-      }
-    }
-  }
-
-  void obey(const Message& message) noexcept {
-    switch (message.kind) {
-      case Message::Kind::signal:
-        ::kill(command_, message.number);
-        return;
-      case Message::Kind::terminal_signal:
-        if (!in_our_group()) {
-          ::kill(command_, message.number);
-        }
-        return;
-      case Message::Kind::resume:
-        resume(false);
-        return;
-      case Message::Kind::resume_in_foreground:
-        resume(true);
-        return;
-      default:
-        return;
-    }
-  }
-
-  // A group whose leader is outside of the PID namespace has no number here: getpgid() says 0 for all those.
-  // There is only one that the command can be in, ours.
-  [[nodiscard]] bool in_our_group() const noexcept { return ::getpgid(command_) == ::getpgrp(); }
-
-  // What the shell that continues a job does for the job's own process group.
-  void resume(bool in_foreground) noexcept {
-    const pid_t group = ::getpgid(command_);
-    if (group <= 0 || in_our_group()) {
-      return;
-    }
-    if (in_foreground) {
-      static_cast<void>(::tcsetpgrp(terminal_, group));
-    }
-    ::kill(-group, SIGCONT);
-  }
-
-  void keep_resolv_conf() const {
-    if (!mount_->in_place()) {
-      static_cast<void>(mount_->put_in_place());
-    }
-  }
-
-  sys::EventLoop& loop_;
-  int channel_;
-  int terminal_;
-  pid_t command_;
-  std::optional<ResolvMount> mount_;
-  std::optional<ResolvWatch> resolv_watch_;
-  Fd children_;
-  Watch child_watch_{*this, &InitLoop::on_children};
-  Watch channel_watch_{*this, &InitLoop::on_channel};
-};
 
 // What the command inherits is its own business: we keep neither the ends of its pipes nor its files open.
 void leave_descriptors(int channel, int terminal, const std::optional<ResolvMount>& mount) {
@@ -372,7 +148,7 @@ void block_all_signals() noexcept {
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   const pid_t command = ::fork();
   if (command == 0) {
-    execute(request, umask);
+    become_command(request, umask);
   }
   if (command > 0) {
     static_cast<void>(look_after(request, command, channel, std::move(*mount)));

@@ -15,16 +15,12 @@
 #include <string>
 #include <vector>
 
+#include "netns/execute.hpp"
 #include "netns/sys/fd.hpp"
 #include "netns/sys/ip_address.hpp"
 #include "netns/sys/result.hpp"
 
 namespace l4n::netns {
-
-// Exit statuses as env(1), timeout(1) and the shells have them.
-inline constexpr int kStartFailed = 125;
-inline constexpr int kCannotExecute = 126;
-inline constexpr int kNotFound = 127;
 
 // What a command inherits that we have changed for ourselves.
 struct CommandSignals {

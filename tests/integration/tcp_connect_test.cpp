@@ -386,6 +386,27 @@ TEST_CASE("a SYN that our answer did not reach is answered again") {
   CHECK(w.host.connects() == 1);
 }
 
+TEST_CASE("a repeated SYN with other options than the first is answered as the first was") {
+  World w;
+  PeerOptions options;
+  options.acknowledges = false;
+  options.mss = 1000;
+  options.window_scale.reset();
+  GuestPeer& guest = w.peer(options);
+  guest.connect();
+  w.settle();
+  guest.forget();
+  TcpSegment syn = guest.make(Flags::kSyn);
+  syn.seq = options.isn;
+  syn.options = mss_option(1460);
+  append(syn.options, window_scale_option(5));
+  guest.raw(syn);
+  w.settle();
+  REQUIRE(guest.seen().size() == 1);
+  CHECK(guest.last_seen().flags == (Flags::kSyn | Flags::kAck));
+  CHECK_FALSE(guest.last_seen().window_scale().has_value());
+}
+
 TEST_CASE("malformed SYNs are dropped") {
   const std::vector<Data> broken{
       {std::byte{2}, std::byte{0}, std::byte{1}, std::byte{1}},   // length 0

@@ -1,0 +1,56 @@
+// What init does while the command runs: reaps whatever ends, passes on what the worker asks for, keeps the
+// command's resolv.conf in place. It ends when the command or the worker does, and everything with it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "netns/init_channel.hpp"
+#include "netns/resolv_mount.hpp"
+#include "netns/resolv_watch.hpp"
+#include "netns/sys/event_loop.hpp"
+#include "netns/sys/fd.hpp"
+#include "netns/sys/result.hpp"
+
+namespace l4n::netns {
+
+class InitLoop final {
+ public:
+  // `terminal`: -1 where there is none. All signals are blocked.
+  InitLoop(sys::EventLoop& loop, int channel, int terminal, pid_t command, std::optional<ResolvMount> mount);
+
+  [[nodiscard]] sys::Result<void> start();
+
+ private:
+  class Watch final : public sys::EventHandler {
+   public:
+    Watch(InitLoop& owner, void (InitLoop::*action)()) noexcept : owner_(owner), action_(action) {}
+    void on_event(std::uint32_t /*events*/) noexcept override { (owner_.*action_)(); }
+
+   private:
+    InitLoop& owner_;
+    void (InitLoop::*action_)();
+  };
+
+  void on_children();
+  void on_command(int status);
+  void on_channel();
+  void obey(const init_channel::Message& message) noexcept;
+  [[nodiscard]] bool in_our_group() const noexcept;
+  void resume(bool in_foreground) noexcept;
+  void keep_resolv_conf() const;
+
+  sys::EventLoop& loop_;
+  int channel_;
+  int terminal_;
+  pid_t command_;
+  std::optional<ResolvMount> mount_;
+  std::optional<ResolvWatch> resolv_watch_;
+  sys::Fd children_;
+  Watch child_watch_{*this, &InitLoop::on_children};
+  Watch channel_watch_{*this, &InitLoop::on_channel};
+};
+
+}  // namespace l4n::netns
