@@ -73,31 +73,49 @@ bool Gateway::on_turn_end() noexcept {
 
 void Gateway::dispatch(stack::FrameBufferPtr frame) {
   ++counters_.frames;
-  const sys::MutableBytes bytes = frame->bytes();
-  if (!port_.has_vnet_header()) {
-    dispatch({}, bytes, std::move(frame));
-  } else if (bytes.size() < stack::VnetHeader::kSize) {
-    on(stack::Dropped{stack::DropReason::short_frame});
-  } else {
-    dispatch(stack::VnetHeader::decode(bytes), bytes.subspan(stack::VnetHeader::kSize), std::move(frame));
+  stack::VnetHeader vnet;
+  sys::MutableBytes bytes = frame->bytes();
+  if (port_.has_vnet_header()) {
+    if (bytes.size() < stack::VnetHeader::kSize) {
+      on(stack::Dropped{stack::DropReason::short_frame});
+      return;
+    }
+    vnet = stack::VnetHeader::decode(bytes);
+    bytes = bytes.subspan(stack::VnetHeader::kSize);
   }
+  stack::Ingress ingress = stack::classify(vnet, bytes);
+  if (const auto* fragment = std::get_if<stack::IpFragment>(&ingress)) {
+    frame = reassemble(*fragment);
+    if (!frame) {
+      return;
+    }
+    // What is whole is no fragment: its checksums are full and its header is checked like any other.
+    ingress = stack::classify({}, frame->bytes().subspan(stack::VnetHeader::kSize));
+  }
+  serve(ingress, std::move(frame));
 }
 
-void Gateway::dispatch(const stack::VnetHeader& vnet, sys::MutableBytes frame, stack::FrameBufferPtr buffer) {
-  const stack::Ingress ingress = stack::classify(vnet, frame);
+void Gateway::serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame) {
   if (const auto* segment = std::get_if<stack::TcpSegment>(&ingress)) {
-    on(*segment, std::move(buffer));
+    on(*segment, std::move(frame));
   } else if (const auto* datagram = std::get_if<stack::UdpDatagram>(&ingress)) {
-    on(*datagram, std::move(buffer));
+    on(*datagram, std::move(frame));
   } else if (const auto* message = std::get_if<stack::IcmpMessage>(&ingress)) {
     on(*message);
   } else if (const auto* arp = std::get_if<stack::ArpFrame>(&ingress)) {
     on(*arp);
-  } else if (const auto* fragment = std::get_if<stack::IpFragment>(&ingress)) {
-    on(*fragment);
-  } else {
-    on(std::get<stack::Dropped>(ingress));
+  } else if (const auto* dropped = std::get_if<stack::Dropped>(&ingress)) {
+    on(*dropped);
   }
+}
+
+// The whole packet, once its last fragment is here; null before.
+stack::FrameBufferPtr Gateway::reassemble(const stack::IpFragment& fragment) {
+  if (!source_allowed(policy_, fragment.packet.ip.source)) {
+    ++counters_.denied;
+    return nullptr;
+  }
+  return reassembly_.add(fragment.packet);
 }
 
 void Gateway::on(const stack::Dropped& dropped) {
@@ -113,17 +131,6 @@ void Gateway::on(const stack::ArpFrame& frame) {
   const bool ours = is_served(policy_, request->target);
   if (const auto reply = stack::answer_arp(*request, ours, stack::kGatewayMac)) {
     link_.send_arp(frame.source_mac, *reply);
-  }
-}
-
-void Gateway::on(const stack::IpFragment& fragment) {
-  if (!source_allowed(policy_, fragment.packet.ip.source)) {
-    ++counters_.denied;
-    return;
-  }
-  if (stack::FrameBufferPtr whole = reassembly_.add(fragment.packet)) {
-    const sys::MutableBytes frame = whole->bytes().subspan(stack::VnetHeader::kSize);
-    dispatch({}, frame, std::move(whole));
   }
 }
 
@@ -147,7 +154,8 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
   const Decision decision = decide(policy_, Protocol::udp, datagram.destination());
   switch (decision.verdict) {
     case Verdict::allow:
-      if (ttl_expires(datagram.packet.ip)) {
+      // TTL ends what is forwarded, not what has arrived at the gateway.
+      if (ttl_expires(datagram.packet.ip) && datagram.packet.ip.destination != policy_.gateway()) {
         send_time_exceeded(link_, policy_.gateway(), datagram.packet);
       } else {
         udp_.on_datagram(datagram, decision.target, std::move(frame));

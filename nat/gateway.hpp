@@ -78,10 +78,10 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
 
  private:
   void dispatch(stack::FrameBufferPtr frame);
-  void dispatch(const stack::VnetHeader& vnet, sys::MutableBytes frame, stack::FrameBufferPtr buffer);
+  void serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame);
+  [[nodiscard]] stack::FrameBufferPtr reassemble(const stack::IpFragment& fragment);
   void on(const stack::Dropped& dropped);
   void on(const stack::ArpFrame& frame);
-  void on(const stack::IpFragment& fragment);
   void on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame);
   void on(const stack::IcmpMessage& message);
   void on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);

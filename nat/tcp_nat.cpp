@@ -8,7 +8,7 @@ namespace {
 // No real path is as long as the TTL that hosts start with. One so low is a traceroute's.
 std::uint8_t limited_ttl(const stack::Ipv4Header& ip) noexcept {
   constexpr std::uint8_t kLongestPath = 32;
-  return ip.ttl <= kLongestPath ? static_cast<std::uint8_t>(ip.ttl - 1) : std::uint8_t{0};
+  return ip.ttl > 1 && ip.ttl <= kLongestPath ? static_cast<std::uint8_t>(ip.ttl - 1) : std::uint8_t{0};
 }
 
 }  // namespace
@@ -46,7 +46,8 @@ void TcpNat::open(const stack::TcpSegment& segment) {
   const Decision decision = decide(policy_, Protocol::tcp, segment.key.remote());
   switch (decision.verdict) {
     case Verdict::allow:
-      if (ttl_expires(segment.packet.ip)) {
+      // TTL ends what is forwarded, not what has arrived at the gateway.
+      if (ttl_expires(segment.packet.ip) && segment.packet.ip.destination != policy_.gateway()) {
         send_time_exceeded(link_, policy_.gateway(), segment.packet);
       } else {
         start_flow(segment, {{decision.target, 0, limited_ttl(segment.packet.ip)}}, false);

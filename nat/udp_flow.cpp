@@ -23,7 +23,7 @@ constexpr std::uint16_t kDnsPort = 53;
 
 UdpHeaderFields fields_of(const stack::UdpDatagram& datagram) noexcept {
   const stack::Ipv4Header& ip = datagram.packet.ip;
-  return {static_cast<std::uint8_t>(ip.ttl - 1), ip.tos,
+  return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1), ip.tos,
           ip.dont_fragment && ip.total_length <= kLargestRealMtu};
 }
 
@@ -113,7 +113,8 @@ void UdpFlow::send_one_by_one(std::span<iovec> parts, std::uint16_t segment_size
     for (std::size_t at = 0; at < part.iov_len; at += segment_size) {
       iovec one{static_cast<std::byte*>(part.iov_base) + at,
                 std::min<std::size_t>(segment_size, part.iov_len - at)};
-      send({&one, 1}, 0);
+      const sys::IoResult result = send_once_more_after_failure({&one, 1}, 0);
+      ++(result.status == sys::IoStatus::done ? nat_.counters_.sent : nat_.counters_.lost);
     }
   }
 }

@@ -15,6 +15,7 @@ namespace {
 
 RunParseOutcome parse_words(const std::vector<std::string>& words) {
   std::vector<const char*> argv;
+  argv.reserve(words.size());
   for (const std::string& word : words) {
     argv.push_back(word.c_str());
   }
