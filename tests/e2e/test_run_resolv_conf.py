@@ -146,8 +146,8 @@ def resolv_conf_stays_ours(lab):
                lambda: lab.replace_resolv_conf("nameserver 10.1.1.3\n"))
     for change in changes:
         change()
-        time.sleep(1.0)
-        check_equal(program.stdout()[-4 * len(ours):], 4 * ours, "resolv.conf after a change on the host")
+        time.sleep(0.3)
+        wait_for(lambda: program.stdout().endswith(4 * ours), "our resolv.conf after a change on the host")
     program.signal(signal.SIGTERM)
     program.wait_exit(143)
 
