@@ -3,7 +3,6 @@
 import os
 import signal
 import stat
-import tempfile
 import time
 
 import runner
@@ -54,11 +53,10 @@ def link_to_file(lab):
 
 
 def link_out_of_etc(lab):
-    folder = tempfile.mkdtemp()
-    os.chmod(folder, 0o755)
-    with open(f"{folder}/stub.conf", "w", encoding="ascii") as file:
+    os.chmod(lab.directory, 0o755)
+    with open(f"{lab.directory}/stub.conf", "w", encoding="ascii") as file:
         file.write(f"nameserver {WAN_IP}\n")
-    replace_by_link(lab, f"{folder}/stub.conf")
+    replace_by_link(lab, f"{lab.directory}/stub.conf")
 
 
 def remove_file(lab):
