@@ -15,6 +15,7 @@
 #include "netns/init.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/fd.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
 
 namespace l4n::cli {
@@ -52,16 +53,6 @@ class Supervisor {
   [[nodiscard]] bool ended() const noexcept { return has_ended_; }
 
  private:
-  class Watch final : public sys::EventHandler {
-   public:
-    Watch(Supervisor& owner, void (Supervisor::*action)()) noexcept : owner_(owner), action_(action) {}
-    void on_event(std::uint32_t /*events*/) noexcept override { (owner_.*action_)(); }
-
-   private:
-    Supervisor& owner_;
-    void (Supervisor::*action_)();
-  };
-
   void on_signals();
   void on_init();
   void read_news();
@@ -75,8 +66,8 @@ class Supervisor {
   std::function<void(int)> on_end_;
   int killed_by_ = 0;  // the command's end, if it was a signal
   bool has_ended_ = false;
-  Watch signal_watch_{*this, &Supervisor::on_signals};
-  Watch init_watch_{*this, &Supervisor::on_init};
+  sys::MemberEvent<Supervisor> signal_watch_{*this, &Supervisor::on_signals};
+  sys::MemberEvent<Supervisor> init_watch_{*this, &Supervisor::on_init};
 };
 
 }  // namespace l4n::cli

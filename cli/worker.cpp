@@ -43,6 +43,12 @@ nat::Gateway::Config gateway_config(const Options& options) {
   return config;
 }
 
+// Stateless, and older than every loop that reads it.
+const sys::Clock& system_clock() noexcept {
+  static const sys::SystemClock clock;
+  return clock;
+}
+
 Result<sys::Fd> open_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -73,8 +79,7 @@ std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
 
 Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Tap tap, netns::Monitor monitor,
                                                sys::Log& log, Serves serves) {
-  static const sys::SystemClock loop_clock;  // stateless
-  auto loop = sys::EventLoop::create(loop_clock);
+  auto loop = sys::EventLoop::create(system_clock());
   if (!loop) {
     return loop.error();
   }
@@ -98,7 +103,8 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, net
       tap_is_ours_(tap.created),
       port_(std::move(tap.fd), tap.vnet_hdr, (tap.offloads & netns::offload_uso4) != 0),
       host_(*loop_),
-      gateway_({loop_->timers(), loop_->graveyard(), clock_, log, port_, host_}, gateway_config(options)) {
+      gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, port_, host_},
+               gateway_config(options)) {
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }

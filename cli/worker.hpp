@@ -15,6 +15,7 @@
 #include "netns/sys/clock.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
 #include "stack/frame_port.hpp"
 
@@ -43,17 +44,6 @@ class Worker {
   [[nodiscard]] sys::EventLoop& loop() noexcept { return *loop_; }
 
  private:
-  // Gives the handlers of the descriptors that may end the process a member to call.
-  class Watch final : public sys::EventHandler {
-   public:
-    Watch(Worker& worker, void (Worker::*action)()) noexcept : worker_(worker), action_(action) {}
-    void on_event(std::uint32_t /*events*/) noexcept override { (worker_.*action_)(); }
-
-   private:
-    Worker& worker_;
-    void (Worker::*action_)();
-  };
-
   Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap, netns::Monitor monitor,
          sys::Log& log, Serves serves);
   sys::Result<void> watch_all(const Options& options);
@@ -64,7 +54,6 @@ class Worker {
   void on_message(const netns::MonitorMessage& message);
   void on_port_closed();
 
-  sys::SystemClock clock_;
   sys::Log& log_;
   Serves serves_;
   std::unique_ptr<sys::EventLoop> loop_;
@@ -75,9 +64,9 @@ class Worker {
   nat::Gateway gateway_;
   sys::Fd signals_;
   sys::Fd exit_fd_;
-  Watch signal_watch_{*this, &Worker::on_signal};
-  Watch exit_watch_{*this, &Worker::on_exit_fd};
-  Watch monitor_watch_{*this, &Worker::on_monitor};
+  sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};
+  sys::MemberEvent<Worker> exit_watch_{*this, &Worker::on_exit_fd};
+  sys::MemberEvent<Worker> monitor_watch_{*this, &Worker::on_monitor};
   bool has_resolvers_ = false;  // the host has named some
   int status_ = 0;
 };

@@ -154,8 +154,7 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
   const Decision decision = decide(policy_, Protocol::udp, datagram.destination());
   switch (decision.verdict) {
     case Verdict::allow:
-      // TTL ends what is forwarded, not what has arrived at the gateway.
-      if (ttl_expires(datagram.packet.ip) && datagram.packet.ip.destination != policy_.gateway()) {
+      if (ttl_expires_here(datagram.packet.ip, policy_.gateway())) {
         send_time_exceeded(link_, policy_.gateway(), datagram.packet);
       } else {
         udp_.on_datagram(datagram, decision.target, std::move(frame));

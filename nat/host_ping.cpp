@@ -12,6 +12,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
 #include "stack/packet.hpp"
 
@@ -25,10 +26,6 @@ constexpr int kMessagesPerEvent = 32;
 constexpr std::size_t kLargestPacket = 65535;
 // An ICMP error quotes no more (RFC 1812 4.3.2.3), and no more of it reaches the guest.
 constexpr std::size_t kLargestQuote = 576;
-
-bool set_option(int fd, int level, int name, int value) noexcept {
-  return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
-}
 
 Result<sys::Fd> open_socket(int type) {
   sys::Fd fd(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP));
@@ -77,45 +74,11 @@ void read_ttl_and_tos(msghdr& message, EchoReply& reply) noexcept {
   }
 }
 
-// One message of a socket or of its error queue.
-class Incoming {
- public:
-  explicit Incoming(sys::MutableBytes into) noexcept : part_{into.data(), into.size()} {
-    message_.msg_name = &peer_;
-    message_.msg_namelen = sizeof peer_;
-    message_.msg_iov = &part_;
-    message_.msg_iovlen = 1;
-    message_.msg_control = control_.data();
-    message_.msg_controllen = control_.size();
-  }
-  Incoming(const Incoming&) = delete;
-  Incoming& operator=(const Incoming&) = delete;
-
-  // Once. False when there is none.
-  bool receive(int fd, int flags) noexcept {
-    const ssize_t n = ::recvmsg(fd, &message_, flags);
-    size_ = n < 0 ? 0 : static_cast<std::size_t>(n);
-    return n >= 0;
-  }
-
-  [[nodiscard]] sys::MutableBytes bytes() const noexcept {
-    return {static_cast<std::byte*>(part_.iov_base), size_};
-  }
-  [[nodiscard]] const msghdr& header() const noexcept { return message_; }
-  [[nodiscard]] msghdr& header() noexcept { return message_; }
-  // The sender, or with an error whom the failed message went to.
-  [[nodiscard]] sys::Ipv4Address peer() const noexcept {
-    const auto endpoint = sys::from_socket_address(peer_, message_.msg_namelen);
-    return endpoint && endpoint->address.is_v4() ? endpoint->address.v4() : sys::Ipv4Address{};
-  }
-
- private:
-  sockaddr_storage peer_{};
-  alignas(cmsghdr) std::array<std::byte, kErrorControlSize> control_{};
-  iovec part_;
-  msghdr message_{};
-  std::size_t size_ = 0;
-};
+// All that is asked and answered here is IPv4.
+sys::Ipv4Address peer_of(const IncomingMessage& message) noexcept {
+  const auto endpoint = message.peer();
+  return endpoint && endpoint->address.is_v4() ? endpoint->address.v4() : sys::Ipv4Address{};
+}
 
 bool is_echo(sys::Bytes message, std::uint8_t type) noexcept {
   return message.size() >= stack::kIcmpHeaderSize && sys::load_u8(&message[0]) == type;
@@ -134,10 +97,10 @@ class EchoSocket final : private sys::EventHandler {
 
   Result<void> start(const std::optional<sys::Ipv4Address>& source) {
     const int fd = fd_.get();
-    set_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
-    set_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
-    set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);  // parse_host_error() wants it
-    if (!set_option(fd, IPPROTO_IP, IP_RECVERR, 1)) {
+    set_socket_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
+    set_socket_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
+    set_socket_option(fd, IPPROTO_IP, IP_PKTINFO, 1);  // parse_host_error() wants it
+    if (!set_socket_option(fd, IPPROTO_IP, IP_RECVERR, 1)) {
       return sys::errno_error("cannot ask for the errors of a ping socket");
     }
     if (source) {
@@ -207,7 +170,7 @@ class EchoSocket final : private sys::EventHandler {
   void set_dont_fragment(bool on) noexcept {
     if (dont_fragment_ != on) {
       // With DF nothing but the interface's own MTU holds a packet back: each probes the way anew.
-      set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
       dont_fragment_ = on;
     }
   }
@@ -215,12 +178,12 @@ class EchoSocket final : private sys::EventHandler {
   bool read_reply() noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by receive()
     std::array<std::byte, kLargestPacket> buffer;
-    Incoming incoming(buffer);
+    IncomingMessage incoming(buffer);
     if (!incoming.receive(fd_.get(), 0)) {
       return false;
     }
     EchoReply reply;
-    reply.source = incoming.peer();
+    reply.source = peer_of(incoming);
     reply.message = icmp_message(incoming.bytes());
     read_ttl_and_tos(incoming.header(), reply);
     if (is_echo(reply.message, stack::IcmpType::kEchoReply)) {
@@ -250,13 +213,13 @@ class EchoSocket final : private sys::EventHandler {
   bool read_error() noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by receive()
     std::array<std::byte, kLargestQuote> quote;
-    Incoming incoming(quote);
+    IncomingMessage incoming(quote);
     if (!incoming.receive(fd_.get(), MSG_ERRQUEUE)) {
       return false;
     }
     const auto error = parse_host_error(incoming.header());
     if (error && is_echo(incoming.bytes(), stack::IcmpType::kEchoRequest)) {
-      sink_.on_echo_failure({*error, incoming.peer(), incoming.bytes()});
+      sink_.on_echo_failure({*error, peer_of(incoming), incoming.bytes()});
     } else if (error) {
       local_mtu_ = error->mtu;  // a send's own failure, which quotes nothing
     }

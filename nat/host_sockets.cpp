@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
 
 namespace l4n::nat {
@@ -20,10 +21,6 @@ int family_of(const HostTarget& target) noexcept {
 }
 
 // Options that make a socket better; a kernel that lacks one still works.
-void set_option(int fd, int level, int name, int value) noexcept {
-  ::setsockopt(fd, level, name, &value, sizeof value);
-}
-
 int pending_error(int fd) noexcept {
   int error = 0;
   socklen_t length = sizeof error;
@@ -40,14 +37,14 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   Result<void> start(const sys::SocketAddress& address, std::uint8_t ttl) {
     if (ttl != 0) {
       limited_ttl_ = true;
-      set_option(fd_.get(), IPPROTO_IP, IP_TTL, ttl);
-      set_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, ttl);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
     }
     // What the guest sends is one segment each already: do not wait to merge them (RFC 9293 3.7.4).
-    set_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    set_socket_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
     // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
-    set_option(fd_.get(), SOL_SOCKET, SO_OOBINLINE, 1);
-    set_option(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_socket_option(fd_.get(), SOL_SOCKET, SO_OOBINLINE, 1);
+    set_socket_option(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
     if (::connect(fd_.get(), address.get(), address.length) == 0) {
       phase_ = Phase::connected;
       writable_ = true;
@@ -118,25 +115,19 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     } else if ((events & EPOLLOUT) != 0) {
       phase_ = Phase::connected;
       if (limited_ttl_) {  // it has arrived: the rest goes like any other connection
-        set_option(fd_.get(), IPPROTO_IP, IP_TTL, -1);
-        set_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 0);
+        set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, -1);
+        set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 0);
       }
     }
   }
 
   [[nodiscard]] std::optional<HostError> read_failure() const noexcept {
     std::array<std::byte, 64> quoted{};
-    iovec part{quoted.data(), quoted.size()};
-    alignas(cmsghdr) std::array<char, kErrorControlSize> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    if (::recvmsg(fd_.get(), &message, MSG_ERRQUEUE) < 0) {
+    IncomingMessage message(quoted);
+    if (!message.receive(fd_.get(), MSG_ERRQUEUE)) {
       return std::nullopt;
     }
-    return parse_host_error(message);
+    return parse_host_error(message.header());
   }
 
   sys::EventLoop& loop_;

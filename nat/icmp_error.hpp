@@ -61,6 +61,11 @@ bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, sys::I
 
 // The gateway is a router: a packet with this TTL ends here (RFC 1812 5.3.1).
 [[nodiscard]] constexpr bool ttl_expires(const stack::Ipv4Header& header) noexcept { return header.ttl <= 1; }
+// The same where the packet may be for the gateway itself: TTL ends what is forwarded, not what has arrived.
+[[nodiscard]] constexpr bool ttl_expires_here(const stack::Ipv4Header& header,
+                                              sys::Ipv4Address gateway) noexcept {
+  return ttl_expires(header) && header.destination != gateway;
+}
 void send_time_exceeded(stack::GuestLink& link, sys::Ipv4Address gateway,
                         const stack::IpPacket& packet) noexcept;
 

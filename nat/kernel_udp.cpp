@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
 
 // Debian 12's <netinet/udp.h> has them; older systems do not.
@@ -22,10 +23,6 @@
 namespace l4n::nat {
 namespace {
 
-void set_option(int fd, int level, int name, int value) noexcept {
-  ::setsockopt(fd, level, name, &value, sizeof value);
-}
-
 class KernelUdp final : public HostUdp, private sys::EventHandler {
  public:
   KernelUdp(sys::EventLoop& loop, HostUdpObserver& observer, sys::Fd fd) noexcept
@@ -33,10 +30,10 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   ~KernelUdp() override { loop_.forget(fd_.get()); }
 
   sys::Result<void> start() {
-    set_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
-    set_option(fd_.get(), IPPROTO_IP, IP_PKTINFO, 1);  // tells errors that the host sent to itself
-    set_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1);    // Linux 5.0; without it datagrams come one by one
-    set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
+    set_socket_option(fd_.get(), IPPROTO_IP, IP_PKTINFO, 1);  // tells errors that the host sent to itself
+    set_socket_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1);  // Linux 5.0; without it datagrams come one by one
+    set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     return loop_.add(fd_.get(), EPOLLIN, *this);
   }
 
@@ -63,60 +60,37 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   }
 
   Received receive(sys::MutableBytes into) noexcept override {
-    sockaddr_storage from{};
-    iovec part{into.data(), into.size()};
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by the kernel
-    alignas(cmsghdr) std::array<char, 128> control;
-    msghdr message{};
-    message.msg_name = &from;
-    message.msg_namelen = sizeof from;
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const ssize_t n = ::recvmsg(fd_.get(), &message, 0);
+    IncomingMessage message(into);
     Received received;
-    if (n < 0) {
+    if (!message.receive(fd_.get(), 0)) {
       received.status =
           errno == EAGAIN || errno == EINTR ? sys::IoStatus::would_block : sys::IoStatus::failed;
       return received;
     }
-    const auto source = sys::from_socket_address(from, message.msg_namelen);
+    const auto source = message.peer();
     if (!source) {
       received.status = sys::IoStatus::failed;
       return received;
     }
     received.status = sys::IoStatus::done;
-    received.bytes = static_cast<std::size_t>(n);
+    received.bytes = message.bytes().size();
     received.source = *source;
-    received.segment_size = segment_size_of(message);
+    received.segment_size = segment_size_of(message.header());
     return received;
   }
 
   std::optional<Failure> next_failure() noexcept override {
     constexpr std::size_t kQuoted = 576;
+    std::array<std::byte, kQuoted> quoted{};
     for (;;) {
-      sockaddr_storage to{};
-      std::vector<std::byte> payload(kQuoted);
-      iovec part{payload.data(), payload.size()};
-      // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by the kernel
-      alignas(cmsghdr) std::array<char, kErrorControlSize> control;
-      msghdr message{};
-      message.msg_name = &to;
-      message.msg_namelen = sizeof to;
-      message.msg_iov = &part;
-      message.msg_iovlen = 1;
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_ERRQUEUE);
-      if (n < 0) {
+      IncomingMessage message(quoted);
+      if (!message.receive(fd_.get(), MSG_ERRQUEUE)) {
         return std::nullopt;
       }
-      const auto error = parse_host_error(message);
-      const auto destination = sys::from_socket_address(to, message.msg_namelen);
+      const auto error = parse_host_error(message.header());
+      const auto destination = message.peer();
       if (error && destination) {
-        payload.resize(static_cast<std::size_t>(n));
-        return Failure{*error, *destination, std::move(payload)};
+        return Failure{*error, *destination, {message.bytes().begin(), message.bytes().end()}};
       }
     }
   }
@@ -126,14 +100,14 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
 
   void apply(const UdpHeaderFields& fields) noexcept {
     if (fields.ttl != fields_.ttl) {
-      set_option(fd_.get(), IPPROTO_IP, IP_TTL, fields.ttl);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, fields.ttl);
     }
     if (fields.tos != fields_.tos) {
-      set_option(fd_.get(), IPPROTO_IP, IP_TOS, fields.tos);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_TOS, fields.tos);
     }
     if (fields.dont_fragment != fields_.dont_fragment) {
-      set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER,
-                 fields.dont_fragment ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+      set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER,
+                        fields.dont_fragment ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
     }
     fields_ = fields;
   }

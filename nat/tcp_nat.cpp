@@ -46,8 +46,7 @@ void TcpNat::open(const stack::TcpSegment& segment) {
   const Decision decision = decide(policy_, Protocol::tcp, segment.key.remote());
   switch (decision.verdict) {
     case Verdict::allow:
-      // TTL ends what is forwarded, not what has arrived at the gateway.
-      if (ttl_expires(segment.packet.ip) && segment.packet.ip.destination != policy_.gateway()) {
+      if (ttl_expires_here(segment.packet.ip, policy_.gateway())) {
         send_time_exceeded(link_, policy_.gateway(), segment.packet);
       } else {
         start_flow(segment, {{decision.target, 0, limited_ttl(segment.packet.ip)}}, false);

@@ -12,6 +12,7 @@
 #include "netns/resolv_watch.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/fd.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
 
 namespace l4n::netns {
@@ -24,16 +25,6 @@ class InitLoop final {
   [[nodiscard]] sys::Result<void> start();
 
  private:
-  class Watch final : public sys::EventHandler {
-   public:
-    Watch(InitLoop& owner, void (InitLoop::*action)()) noexcept : owner_(owner), action_(action) {}
-    void on_event(std::uint32_t /*events*/) noexcept override { (owner_.*action_)(); }
-
-   private:
-    InitLoop& owner_;
-    void (InitLoop::*action_)();
-  };
-
   void on_children();
   void on_command(int status);
   void on_channel();
@@ -49,8 +40,8 @@ class InitLoop final {
   std::optional<ResolvMount> mount_;
   std::optional<ResolvWatch> resolv_watch_;
   sys::Fd children_;
-  Watch child_watch_{*this, &InitLoop::on_children};
-  Watch channel_watch_{*this, &InitLoop::on_channel};
+  sys::MemberEvent<InitLoop> child_watch_{*this, &InitLoop::on_children};
+  sys::MemberEvent<InitLoop> channel_watch_{*this, &InitLoop::on_channel};
 };
 
 }  // namespace l4n::netns

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "netns/sys/keyed_hash.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/timers.hpp"
 #include "stack/guest_connection.hpp"
 #include "stack/guest_link.hpp"
@@ -71,17 +72,6 @@ class GuestTcp final {
   friend struct LwipCallbacks;
   struct Interface;  // lwIP's netif
 
-  // Gives each timer a member to call.
-  class Alarm final : public sys::TimerHandler {
-   public:
-    Alarm(GuestTcp& tcp, void (GuestTcp::*action)()) noexcept : tcp_(tcp), action_(action) {}
-    void on_timer() noexcept override { (tcp_.*action_)(); }
-
-   private:
-    GuestTcp& tcp_;
-    void (GuestTcp::*action_)();
-  };
-
   void on_tick();
   void on_tidy();
   void settle(GuestConnection& connection) noexcept;
@@ -99,8 +89,8 @@ class GuestTcp final {
   std::unique_ptr<Interface> interface_;
   tcp_pcb_listen* listener_ = nullptr;
   std::vector<GuestConnection*> ticking_;
-  Alarm tick_alarm_{*this, &GuestTcp::on_tick};
-  Alarm tidy_alarm_{*this, &GuestTcp::on_tidy};
+  sys::MemberTimer<GuestTcp> tick_alarm_{*this, &GuestTcp::on_tick};
+  sys::MemberTimer<GuestTcp> tidy_alarm_{*this, &GuestTcp::on_tidy};
   sys::Timer tick_timer_;
   sys::Timer tidy_timer_;   // armed while there may be unused buffers to give back
   MacAddress reply_mac_{};  // for segments that lwIP sends without a connection

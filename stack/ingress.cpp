@@ -93,8 +93,6 @@ const char* to_string(DropReason reason) noexcept {
       return "malformed transport header";
     case DropReason::bad_checksum:
       return "bad checksum";
-    case DropReason::fragment:
-      return "fragment";
     case DropReason::unknown_protocol:
       return "unknown IP protocol";
     case DropReason::count:

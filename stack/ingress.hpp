@@ -21,7 +21,6 @@ enum class DropReason : std::uint8_t {
   bad_ip_header,
   bad_transport_header,
   bad_checksum,
-  fragment,  // without a reassembly
   unknown_protocol,
   count,
 };

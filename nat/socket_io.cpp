@@ -1,0 +1,29 @@
+#include "nat/socket_io.hpp"
+
+namespace l4n::nat {
+
+bool set_socket_option(int fd, int level, int name, int value) noexcept {
+  return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
+
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): control_ is filled by the kernel
+IncomingMessage::IncomingMessage(sys::MutableBytes into) noexcept : part_{into.data(), into.size()} {
+  message_.msg_name = &peer_;
+  message_.msg_namelen = sizeof peer_;
+  message_.msg_iov = &part_;
+  message_.msg_iovlen = 1;
+  message_.msg_control = control_.data();
+  message_.msg_controllen = control_.size();
+}
+
+bool IncomingMessage::receive(int fd, int flags) noexcept {
+  const ssize_t n = ::recvmsg(fd, &message_, flags);
+  size_ = n < 0 ? 0 : static_cast<std::size_t>(n);
+  return n >= 0;
+}
+
+std::optional<sys::Endpoint> IncomingMessage::peer() const noexcept {
+  return sys::from_socket_address(peer_, message_.msg_namelen);
+}
+
+}  // namespace l4n::nat
