@@ -10,7 +10,7 @@ namespace l4n::nat {
 namespace {
 
 // Bytes per direction that one flow may move in one turn.
-constexpr std::size_t kTurnBudget = 1024 * 1024;
+constexpr std::size_t kTurnBudget = 256 * 1024;
 constexpr std::size_t kMostParts = 64;
 
 constexpr sys::Duration kConnectTime = std::chrono::seconds(30);

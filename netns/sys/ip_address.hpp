@@ -16,6 +16,7 @@ namespace l4n::sys {
 struct Ipv4Address {
   std::uint32_t value = 0;  // host byte order: 10.0.2.2 is 0x0a000202
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 of a rewritten `a < b` for a pointer
   friend constexpr auto operator<=>(const Ipv4Address&, const Ipv4Address&) = default;
 };
 
