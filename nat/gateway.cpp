@@ -24,13 +24,16 @@ Gateway::Gateway(const Environment& e, const Config& config)
       port_(e.port),
       link_(e.port, config.mtu),
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
+      neighbours_(link_, e.timers, policy_.gateway()),
       reassembly_(guest_tcp_.buffers(), e.timers),
       resolvers_(e.clock),
-      tcp_(link_, guest_tcp_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_, config.tcp),
+      tcp_(link_, guest_tcp_, neighbours_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_,
+           config.tcp),
       udp_(link_, guest_tcp_.buffers(), e.host, e.timers, e.graveyard, e.log, policy_, config.udp_flows),
       icmp_(link_, e.host, e.timers, e.log, policy_),
       dhcp_({policy_.network, config.mtu, policy_.dns}, e.clock),
-      dns_(link_, e.host, resolvers_, e.timers, e.graveyard) {
+      dns_(link_, e.host, resolvers_, e.timers, e.graveyard),
+      forwards_({e.host, tcp_, neighbours_, e.timers, e.log, policy_}) {
   reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
     link_.send_icmp_error(source_mac, policy_.gateway(), stack::IcmpType::kTimeExceeded,
                           stack::IcmpTimeExceeded::kReassembly, packet);
@@ -128,6 +131,7 @@ void Gateway::on(const stack::ArpFrame& frame) {
   if (!request) {
     return;
   }
+  neighbours_.learn(*request);
   const bool ours = is_served(policy_, request->target);
   if (const auto reply = stack::answer_arp(*request, ours, stack::kGatewayMac)) {
     link_.send_arp(frame.source_mac, *reply);

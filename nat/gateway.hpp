@@ -13,6 +13,7 @@
 #include "nat/host.hpp"
 #include "nat/icmp_nat.hpp"
 #include "nat/policy.hpp"
+#include "nat/port_forwards.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/tcp_nat.hpp"
 #include "nat/udp_nat.hpp"
@@ -22,6 +23,7 @@
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
 #include "stack/ingress.hpp"
+#include "stack/neighbours.hpp"
 #include "stack/reassembly.hpp"
 
 namespace l4n::nat {
@@ -67,6 +69,8 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   // The search list that DHCP hands out.
   void set_search(std::vector<std::string> domains) { dhcp_.set_search(std::move(domains)); }
 
+  [[nodiscard]] ForwardControl& forwards() noexcept { return forwards_; }
+
   [[nodiscard]] const TcpNat& tcp() const noexcept { return tcp_; }
   [[nodiscard]] const stack::GuestTcp& guest_tcp() const noexcept { return guest_tcp_; }
   [[nodiscard]] const UdpNat& udp() const noexcept { return udp_; }
@@ -95,6 +99,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   stack::FramePort& port_;
   stack::GuestLink link_;
   stack::GuestTcp guest_tcp_;
+  stack::Neighbours neighbours_;
   stack::Reassembly reassembly_;
   Resolvers resolvers_;
   TcpNat tcp_;
@@ -102,6 +107,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   IcmpNat icmp_;
   DhcpServer dhcp_;
   DnsForwarder dns_;
+  PortForwards forwards_;
   std::function<void()> port_closed_;
   Counters counters_;
 };

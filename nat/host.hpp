@@ -61,6 +61,8 @@ class HostStream {
   // arrived before the connection broke can still be received.
   [[nodiscard]] virtual sys::IoResult send(std::span<iovec> parts) noexcept = 0;
   [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
+  // Who is told from now on, for a stream that came from a listener.
+  virtual void observe(HostObserver& observer) noexcept = 0;
   // No more sends: FIN.
   virtual void finish() noexcept = 0;
   // The coming close sends a reset.
@@ -88,12 +90,46 @@ class HostDatagram {
   [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
 };
 
+class HostListenerObserver {
+ public:
+  // There may be clients to accept.
+  virtual void on_clients() noexcept = 0;
+
+ protected:
+  ~HostListenerObserver() = default;
+};
+
+// A listening TCP socket. Tells of waiting clients again and again until they are accepted.
+class HostListener {
+ public:
+  struct Client {
+    std::unique_ptr<HostStream> stream;  // connected; observe() it before the turn ends
+    sys::Endpoint address;
+  };
+
+  HostListener() = default;
+  HostListener(const HostListener&) = delete;
+  HostListener& operator=(const HostListener&) = delete;
+  virtual ~HostListener() = default;
+
+  // The next client; an error is EAGAIN (nobody waits), that of a client that has left already, or the lack
+  // of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM).
+  virtual sys::Result<Client> accept() noexcept = 0;
+  // Whether to tell of clients at all; at first, yes.
+  virtual void set_listening(bool listening) noexcept = 0;
+  // Where it listens, with the port that the system chose.
+  [[nodiscard]] virtual sys::Endpoint address() const noexcept = 0;
+};
+
 class Host : public PingHost {
  public:
   // Starts to connect. An error that is known at once (no route, no descriptors) may come as the Result's
   // error or as phase `failed`; the code is an errno value either way. The observer outlives the stream.
   virtual sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target,
                                                            HostObserver& observer) = 0;
+  // Listens at a local address; port 0 lets the system choose one. The observer outlives the listener.
+  virtual sys::Result<std::unique_ptr<HostListener>> listen(const sys::Endpoint& address,
+                                                            HostListenerObserver& observer) = 0;
   virtual sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                                    HostObserver& observer) = 0;
   // A socket for one endpoint of the guest and all its peers.

@@ -20,7 +20,15 @@ int family_of(const HostTarget& target) noexcept {
   return target.endpoint.address.is_v4() ? AF_INET : AF_INET6;
 }
 
-// Options that make a socket better; a kernel that lacks one still works.
+// Options that make a socket better; a kernel that lacks one still works. A listener hands them down.
+void set_stream_options(int fd) noexcept {
+  // What the guest sends is one segment each already: do not wait to merge them (RFC 9293 3.7.4).
+  set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
+  set_socket_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+  set_socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 int pending_error(int fd) noexcept {
   int error = 0;
   socklen_t length = sizeof error;
@@ -29,7 +37,8 @@ int pending_error(int fd) noexcept {
 
 class KernelStream final : public HostStream, private sys::EventHandler {
  public:
-  KernelStream(sys::EventLoop& loop, HostObserver& observer, sys::Fd fd) noexcept
+  // `observer`: null until observe().
+  KernelStream(sys::EventLoop& loop, HostObserver* observer, sys::Fd fd) noexcept
       : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
   ~KernelStream() override { loop_.forget(fd_.get()); }
 
@@ -40,19 +49,24 @@ class KernelStream final : public HostStream, private sys::EventHandler {
       set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, ttl);
       set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
     }
-    // What the guest sends is one segment each already: do not wait to merge them (RFC 9293 3.7.4).
-    set_socket_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-    // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
-    set_socket_option(fd_.get(), SOL_SOCKET, SO_OOBINLINE, 1);
-    set_socket_option(fd_.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_stream_options(fd_.get());
     if (::connect(fd_.get(), address.get(), address.length) == 0) {
       phase_ = Phase::connected;
       writable_ = true;
     } else if (errno != EINPROGRESS) {
       return sys::errno_error("cannot connect");
     }
-    return loop_.add(fd_.get(), EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+    return watch();
   }
+
+  // The same for a socket that was accepted.
+  Result<void> start_accepted() {
+    phase_ = Phase::connected;
+    writable_ = true;
+    return watch();
+  }
+
+  void observe(HostObserver& observer) noexcept override { observer_ = &observer; }
 
   sys::IoResult send(std::span<iovec> parts) noexcept override {
     msghdr message{};
@@ -91,6 +105,10 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   }
 
  private:
+  Result<void> watch() {
+    return loop_.add(fd_.get(), EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET, *this);
+  }
+
   void on_event(std::uint32_t events) noexcept override {
     if (phase_ == Phase::connecting) {
       finish_connect(events);
@@ -101,7 +119,9 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     urgent_ = urgent_ || (events & EPOLLPRI) != 0;
     readable_ = readable_ || urgent_ || hang_up_ || (events & EPOLLIN) != 0;
     writable_ = writable_ || (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-    observer_.on_host_event();
+    if (observer_ != nullptr) {
+      observer_->on_host_event();
+    }
   }
 
   void finish_connect(std::uint32_t events) noexcept {
@@ -131,11 +151,75 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   }
 
   sys::EventLoop& loop_;
-  HostObserver& observer_;
+  HostObserver* observer_;
   sys::Fd fd_;
   bool hang_up_ = false;
   bool urgent_ = false;  // the peer has sent urgent data at least once
   bool limited_ttl_ = false;
+};
+
+class KernelListener final : public HostListener, private sys::EventHandler {
+ public:
+  KernelListener(sys::EventLoop& loop, HostListenerObserver& observer, sys::Fd fd) noexcept
+      : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
+  ~KernelListener() override { loop_.forget(fd_.get()); }
+
+  Result<void> start(const sys::Endpoint& at) {
+    set_socket_option(fd_.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (!at.address.is_v4()) {
+      set_socket_option(fd_.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    }
+    set_stream_options(fd_.get());
+    const sys::SocketAddress address = sys::to_socket_address(at);
+    if (::bind(fd_.get(), address.get(), address.length) != 0) {
+      return sys::errno_error("cannot bind to " + sys::to_string(at));
+    }
+    if (::listen(fd_.get(), kBacklog) != 0) {
+      return sys::errno_error("cannot listen on " + sys::to_string(at));
+    }
+    const auto bound = local_endpoint(fd_.get());
+    if (!bound) {
+      return sys::errno_error("cannot read the address of a listener");
+    }
+    address_ = *bound;
+    return loop_.add(fd_.get(), EPOLLIN, *this);
+  }
+
+  Result<Client> accept() noexcept override {
+    sockaddr_storage peer{};
+    socklen_t length = sizeof peer;
+    sys::Fd fd(
+        ::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd.valid()) {
+      return sys::errno_error("cannot accept");
+    }
+    const auto address = sys::from_socket_address(peer, length);
+    if (!address) {
+      return sys::errno_error(EAFNOSUPPORT, "cannot accept");
+    }
+    auto stream = std::make_unique<KernelStream>(loop_, nullptr, std::move(fd));
+    if (auto started = stream->start_accepted(); !started) {
+      return started.error();
+    }
+    return Client{std::move(stream), *address};
+  }
+
+  void set_listening(bool listening) noexcept override {
+    static_cast<void>(loop_.modify(fd_.get(), listening ? std::uint32_t{EPOLLIN} : 0U));
+  }
+
+  [[nodiscard]] sys::Endpoint address() const noexcept override { return address_; }
+
+ private:
+  // The system cuts it to net.core.somaxconn.
+  static constexpr int kBacklog = 65535;
+
+  void on_event(std::uint32_t /*events*/) noexcept override { observer_.on_clients(); }
+
+  sys::EventLoop& loop_;
+  HostListenerObserver& observer_;
+  sys::Fd fd_;
+  sys::Endpoint address_;
 };
 
 class KernelDatagram final : public HostDatagram, private sys::EventHandler {
@@ -174,12 +258,26 @@ Result<std::unique_ptr<HostStream>> HostSockets::connect(const HostTarget& targe
   if (!fd.valid()) {
     return sys::errno_error("cannot create a TCP socket");
   }
-  auto stream = std::make_unique<KernelStream>(loop_, observer, std::move(fd));
+  auto stream = std::make_unique<KernelStream>(loop_, &observer, std::move(fd));
   if (auto started = stream->start(sys::to_socket_address(target.endpoint, target.scope_id), target.ttl);
       !started) {
     return started.error();
   }
   return std::unique_ptr<HostStream>(std::move(stream));
+}
+
+Result<std::unique_ptr<HostListener>> HostSockets::listen(const sys::Endpoint& address,
+                                                          HostListenerObserver& observer) {
+  sys::Fd fd(
+      ::socket(address.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    return sys::errno_error("cannot create a TCP socket");
+  }
+  auto listener = std::make_unique<KernelListener>(loop_, observer, std::move(fd));
+  if (auto started = listener->start(address); !started) {
+    return started.error();
+  }
+  return std::unique_ptr<HostListener>(std::move(listener));
 }
 
 Result<std::unique_ptr<HostDatagram>> HostSockets::open_datagram(const HostTarget& target,

@@ -15,6 +15,8 @@ class HostSockets final : public Host {
   sys::Result<void> prepare() { return ping_.prepare(); }
 
   sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer) override;
+  sys::Result<std::unique_ptr<HostListener>> listen(const sys::Endpoint& address,
+                                                    HostListenerObserver& observer) override;
   sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                            HostObserver& observer) override;
   sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) override {

@@ -142,6 +142,20 @@ bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) no
          !is_embedded_v4(from) && !is_multicast(from);
 }
 
+sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept {
+  if (client.address.is_v4()) {
+    const Ipv4Address from = client.address.v4();
+    const bool as_it_is = source_allowed(config, from) && !config.network.contains(from);
+    return as_it_is ? client : sys::Endpoint{config.gateway(), client.port};
+  }
+  if (!config.network6) {
+    return {config.gateway(), client.port};  // the guest knows no IPv6
+  }
+  const bool as_it_is =
+      source_allowed(config, client.address) && !config.network6->contains(client.address.v6());
+  return as_it_is ? client : sys::Endpoint{config.network6->host(2), client.port};
+}
+
 bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept {
   return address == config.gateway() || (config.dns && address == config.dns_server());
 }

@@ -51,6 +51,11 @@ struct Decision {
 // are fine: nested bridges and pods send from their own.
 [[nodiscard]] bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept;
 
+// The source that the guest sees for a client of a port forward: its own address, or the gateway's where that
+// would mean something else inside (loopback, the guest's own network) or is none that a packet may come
+// from.
+[[nodiscard]] sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept;
+
 // Whether ARP is answered for this address.
 [[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
 

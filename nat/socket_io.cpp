@@ -7,6 +7,15 @@ bool set_socket_option(int fd, int level, int name, int value) noexcept {
 }
 
 // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): control_ is filled by the kernel
+std::optional<sys::Endpoint> local_endpoint(int fd) noexcept {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+    return std::nullopt;
+  }
+  return sys::from_socket_address(storage, length);
+}
+
 IncomingMessage::IncomingMessage(sys::MutableBytes into) noexcept : part_{into.data(), into.size()} {
   message_.msg_name = &peer_;
   message_.msg_namelen = sizeof peer_;

@@ -18,6 +18,9 @@ namespace l4n::nat {
 // False when the kernel refuses it. Many options only make a socket better: one without them still works.
 bool set_socket_option(int fd, int level, int name, int value) noexcept;
 
+// The address that a socket is bound to.
+[[nodiscard]] std::optional<sys::Endpoint> local_endpoint(int fd) noexcept;
+
 // One message of a socket or of its error queue (MSG_ERRQUEUE).
 class IncomingMessage {
  public:

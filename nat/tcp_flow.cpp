@@ -49,6 +49,16 @@ TcpFlow::TcpFlow(TcpNat& nat, Handle handle, Attempt attempt)
       guest_(nat.guest_tcp(), *this),
       timer_(nat.timers(), *this) {}
 
+TcpFlow::TcpFlow(TcpNat& nat, Handle handle, const stack::FlowKey& key, std::unique_ptr<HostStream> client)
+    : nat_(nat),
+      handle_(handle),
+      key_(key),
+      host_(std::move(client)),
+      guest_(nat.guest_tcp(), *this),
+      timer_(nat.timers(), *this) {
+  host_->observe(*this);
+}
+
 void TcpFlow::transition(State next) noexcept {
   if (!legal(state_, next)) {
     std::abort();  // a flow in the wrong state would mix up connections
@@ -56,7 +66,13 @@ void TcpFlow::transition(State next) noexcept {
   state_ = next;
 }
 
-void TcpFlow::start() { connect_next(0); }
+void TcpFlow::start() {
+  if (attempt_) {
+    connect_next(0);
+  } else if (const auto mac = nat_.neighbours().resolve(key_.guest().address.v4(), *this)) {
+    on_neighbour(mac);
+  }
+}
 
 // --- connecting ---
 
@@ -100,6 +116,19 @@ void TcpFlow::open_guest() noexcept {
   attempt_.reset();
 }
 
+// The guest of a forwarded connection was found, or not.
+void TcpFlow::on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept {
+  if (!mac) {
+    abandon();
+    return;
+  }
+  nat_.attempt_over();
+  transition(State::opening);
+  if (!nat_.guest_tcp().connect(guest_, key_, *mac)) {
+    abandon();
+  }
+}
+
 // Tells the guest why there is no connection (RFC 792, RFC 1122 4.2.3.9).
 void TcpFlow::refuse(int error) noexcept {
   using stack::IcmpUnreachable;
@@ -134,6 +163,9 @@ void TcpFlow::refuse(int error) noexcept {
 // --- events ---
 
 void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
+  if (!attempt_) {
+    return;  // it has not heard of this connection yet
+  }
   if (segment.tcp.has(stack::TcpFlags::kRst)) {
     close();
   } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
@@ -148,10 +180,12 @@ void TcpFlow::on_connection_change() noexcept { nat_.mark_dirty(*this); }
 
 bool TcpFlow::pump() noexcept {
   more_ = false;
-  if (state_ == State::connecting) {
+  using Guest = stack::GuestConnection::State;
+  if (state_ == State::connecting && attempt_) {
     check_connect();
   }
-  if (state_ == State::opening && guest_.state() != stack::GuestConnection::State::syn_received) {
+  if (state_ == State::opening && guest_.state() != Guest::syn_received &&
+      guest_.state() != Guest::syn_sent) {
     transition(State::relaying);
   }
   if (state_ == State::relaying) {
@@ -307,6 +341,9 @@ void TcpFlow::abandon() noexcept {
 void TcpFlow::close() noexcept {
   if (state_ == State::connecting) {
     nat_.attempt_over();
+    if (!attempt_) {
+      nat_.neighbours().forget(*this);
+    }
   }
   transition(State::closed);
   timer_.cancel();

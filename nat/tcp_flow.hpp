@@ -3,9 +3,12 @@
 //     connecting --connected--> opening --guest's ACK--> relaying --both ends closed--> closed
 //         \___________________________\___________________________________________________^
 //
-// connecting  the guest's SYN is held; the host socket is on its way. Several targets (DNS) are tried in
-// turn. opening     lwIP has answered the SYN. relaying    bytes go both ways; each direction ends with its
-// own FIN. closed      out of the table; destroyed at the end of the turn.
+// In connecting, the guest's SYN is held and the host socket is on its way; several targets (DNS) are tried
+// in turn. In opening, lwIP has answered the SYN. In relaying, bytes go both ways; each direction ends with
+// its own FIN. A closed flow is out of the table and destroyed at the end of the turn.
+//
+// A connection that a port forward has accepted goes the other way round: connecting looks for the guest's
+// MAC address, opening has sent it a SYN.
 //
 // The flow does its work in pump(), once per turn of the loop and only when something has happened to one of
 // its ends. It never blocks: what cannot go on waits for the next event of the end that holds it up.
@@ -19,6 +22,7 @@
 #include "nat/slab.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "stack/guest_tcp.hpp"
+#include "stack/neighbours.hpp"
 
 namespace l4n::nat {
 
@@ -27,6 +31,7 @@ class TcpNat;
 class TcpFlow final : public sys::Buried,
                       private HostObserver,
                       private stack::ConnectionObserver,
+                      private stack::NeighbourWaiter,
                       private sys::TimerHandler {
  public:
   enum class State { connecting, opening, relaying, closed };
@@ -40,12 +45,14 @@ class TcpFlow final : public sys::Buried,
   };
 
   TcpFlow(TcpNat& nat, Handle handle, Attempt attempt);
+  // From a client outside to the guest: `key.remote()` is the client as the guest sees it.
+  TcpFlow(TcpNat& nat, Handle handle, const stack::FlowKey& key, std::unique_ptr<HostStream> client);
 
   [[nodiscard]] Handle handle() const noexcept { return handle_; }
   [[nodiscard]] const stack::FlowKey& key() const noexcept { return key_; }
   [[nodiscard]] State state() const noexcept { return state_; }
 
-  // Starts the first connect.
+  // Starts the first connect, or the search for the guest.
   void start();
   // The guest's end, for the segments that come once the SYN is answered.
   [[nodiscard]] stack::GuestConnection& guest() noexcept { return guest_; }
@@ -62,6 +69,7 @@ class TcpFlow final : public sys::Buried,
   void on_host_event() noexcept override;
   void on_connection_change() noexcept override;
   void on_timer() noexcept override;
+  void on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept override;
 
   void transition(State next) noexcept;
   void connect_next(int error) noexcept;
@@ -85,7 +93,7 @@ class TcpFlow final : public sys::Buried,
   bool host_ended_ = false;           // the host's FIN was read
   bool host_finished_ = false;        // our FIN toward the host was sent
   bool host_broken_ = false;          // the host does not take data any more
-  std::unique_ptr<Attempt> attempt_;  // until the guest is answered
+  std::unique_ptr<Attempt> attempt_;  // until the guest is answered; null for a forwarded connection
   std::size_t next_target_ = 0;
   std::unique_ptr<HostStream> host_;
   stack::GuestConnection guest_;

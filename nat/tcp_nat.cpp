@@ -13,11 +13,12 @@ std::uint8_t limited_ttl(const stack::Ipv4Header& ip) noexcept {
 
 }  // namespace
 
-TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, Resolvers& resolvers,
-               sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy,
-               const Limits& limits)
+TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighbours& neighbours, Host& host,
+               Resolvers& resolvers, sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log,
+               const PolicyConfig& policy, const Limits& limits)
     : link_(link),
       guest_tcp_(guest_tcp),
+      neighbours_(neighbours),
       host_(host),
       resolvers_(resolvers),
       timers_(timers),
@@ -78,20 +79,56 @@ void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget
                          segment.payload_size());
     return;
   }
-  if (attempts_ >= limits_.attempts) {
-    evict_oldest_attempt();
-  }
   TcpFlow::Attempt attempt{stack::HeldSyn::of(segment),
                            {segment.packet.packet.begin(), segment.packet.packet.end()},
                            std::move(targets),
                            dns};
   const Handle handle = flows_.reserve();
-  TcpFlow& flow = flows_.set(handle, std::make_unique<TcpFlow>(*this, handle, std::move(attempt)));
-  table_.insert(segment.key, handle.index);
+  begin(segment.key, handle, std::make_unique<TcpFlow>(*this, handle, std::move(attempt)));
+}
+
+// Puts a new flow into the table and starts it.
+void TcpNat::begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<TcpFlow> flow) {
+  if (attempts_ >= limits_.attempts) {
+    evict_oldest_attempt();
+  }
+  TcpFlow& started = flows_.set(handle, std::move(flow));
+  table_.insert(key, handle.index);
   ++attempts_;
   ++counters_.opened;
   attempt_order_.push_back(handle);
-  flow.start();
+  started.start();
+}
+
+void TcpNat::on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen,
+                       const sys::Endpoint& guest) {
+  const auto key = flows_.size() < limits_.flows ? free_key(guest, seen) : std::nullopt;
+  if (!key) {
+    ++counters_.refused_full;
+    log_.warning(sys::LogClass::tcp, "no room for a connection from {} to {}", sys::to_string(seen),
+                 sys::to_string(guest));
+    client->reset();
+    return;
+  }
+  const Handle handle = flows_.reserve();
+  begin(*key, handle, std::make_unique<TcpFlow>(*this, handle, *key, std::move(client)));
+}
+
+// A key that no flow has. Two clients may look alike to the guest (several addresses of the host's loopback
+// are one gateway): the second one gets another port.
+std::optional<stack::FlowKey> TcpNat::free_key(const sys::Endpoint& guest, sys::Endpoint seen) const {
+  constexpr int kTries = 64;
+  constexpr std::uint16_t kFirstPort = 1024;
+  constexpr std::uint16_t kStep = 7919;  // a prime, so that all ports come up
+  for (int i = 0; i < kTries; ++i) {
+    const stack::FlowKey key(guest, seen);
+    if (!table_.find(key)) {
+      return key;
+    }
+    const auto port = static_cast<std::uint16_t>(seen.port + kStep);
+    seen.port = port < kFirstPort ? static_cast<std::uint16_t>(port + kFirstPort) : port;
+  }
+  return std::nullopt;
 }
 
 void TcpNat::evict_oldest_attempt() noexcept {

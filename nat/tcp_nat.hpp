@@ -16,6 +16,7 @@
 #include "stack/flow_table.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
+#include "stack/neighbours.hpp"
 
 namespace l4n::nat {
 
@@ -32,14 +33,17 @@ class TcpNat {
     std::uint64_t attempts_evicted = 0;  // the oldest attempt made room
   };
 
-  TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, Host& host, Resolvers& resolvers,
-         sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log, const PolicyConfig& policy,
-         const Limits& limits);
+  TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighbours& neighbours, Host& host,
+         Resolvers& resolvers, sys::TimerQueue& timers, sys::Graveyard& graveyard, sys::Log& log,
+         const PolicyConfig& policy, const Limits& limits);
   TcpNat(const TcpNat&) = delete;
   TcpNat& operator=(const TcpNat&) = delete;
   ~TcpNat() = default;
 
   void on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);
+  // A client of a port forward: `seen` is where the guest sees it (another port is taken when a connection
+  // from there exists), `guest` where it wants to go. When the table is full the client gets a reset.
+  void on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen, const sys::Endpoint& guest);
   // Pumps every flow that asked for it, once. True when one of them has work left.
   bool pump() noexcept;
   // Resets every flow.
@@ -55,11 +59,14 @@ class TcpNat {
 
   void open(const stack::TcpSegment& segment);
   void start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns);
+  void begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<TcpFlow> flow);
+  [[nodiscard]] std::optional<stack::FlowKey> free_key(const sys::Endpoint& guest, sys::Endpoint seen) const;
   void evict_oldest_attempt() noexcept;
 
   // For the flows.
   [[nodiscard]] stack::GuestTcp& guest_tcp() noexcept { return guest_tcp_; }
   [[nodiscard]] stack::GuestLink& link() noexcept { return link_; }
+  [[nodiscard]] stack::Neighbours& neighbours() noexcept { return neighbours_; }
   [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
   [[nodiscard]] Host& host() noexcept { return host_; }
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
@@ -71,6 +78,7 @@ class TcpNat {
 
   stack::GuestLink& link_;
   stack::GuestTcp& guest_tcp_;
+  stack::Neighbours& neighbours_;
   Host& host_;
   Resolvers& resolvers_;
   sys::TimerQueue& timers_;

@@ -7,8 +7,9 @@
 //
 // States (RFC 9293 names; what lwIP calls CLOSE_WAIT, FIN_WAIT_… are all `established` here):
 //
-//     idle --open()--> syn_received --third ACK--> established --> closed
-//                            \-------------------------------------^
+//     idle --open()-----> syn_received --third ACK--> established --> closed
+//       \---connect()--> syn_sent ------SYN-ACK---------^             ^
+//                            \-----------------------------------------/
 //
 // In `closed`, end() tells how it came to be. The observer is told after every change and decides nothing
 // by itself: it looks at the state when its turn comes.
@@ -44,7 +45,7 @@ class ConnectionObserver {
 
 class GuestConnection {
  public:
-  enum class State { idle, syn_received, established, closed };
+  enum class State { idle, syn_received, syn_sent, established, closed };
   enum class End {
     none,
     finished,  // both directions were closed and acknowledged

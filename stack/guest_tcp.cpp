@@ -11,7 +11,6 @@
 #include "stack/checksum.hpp"
 #include "stack/lwip_hooks.hpp"
 #include "stack/pcb_link.hpp"
-#include "stack/tcp_acceptance.hpp"
 
 namespace l4n::stack {
 namespace {
@@ -54,6 +53,26 @@ bool needs_timer(const tcp_pcb& pcb) noexcept {
   return waiting || !resting;
 }
 
+// A SYN or SYN-ACK for lwIP, made anew with the options that it may see. Null without memory.
+pbuf* make_syn(const FlowKey& key, TcpHeader header, std::uint16_t mss,
+               std::optional<std::uint8_t> window_scale) noexcept {
+  constexpr std::size_t kOptions = 8;  // MSS, window scale, padding
+  pbuf* p = pbuf_alloc(PBUF_RAW, kTcpHeaderSize + kOptions, PBUF_RAM);
+  if (p == nullptr) {
+    return nullptr;
+  }
+  header.source_port = key.guest().port;
+  header.destination_port = key.remote().port;
+  header.header_length = kTcpHeaderSize + kOptions;
+  const std::span<std::byte> segment(static_cast<std::byte*>(p->payload), p->len);
+  encode_tcp(segment, header);
+  sys::ByteWriter options(segment.subspan(kTcpHeaderSize));
+  options.be32(0x02040000U | std::max(mss, kSmallestMss));
+  // NOP, window scale; or four NOPs
+  options.be32(window_scale ? 0x01030300U | *window_scale : 0x01010101U);
+  return p;
+}
+
 sys::Bytes bytes_of(const pbuf& p) noexcept { return {static_cast<const std::byte*>(p.payload), p.len}; }
 
 // The TCP checksum of an IPv4 packet in a pbuf chain: the sum of the pseudo-header, and of all the segment
@@ -91,6 +110,11 @@ Ipv4Header read_ipv4_unchecked(const std::byte* p) noexcept {
 // lwIP calls these; each finds its object and calls one member.
 struct LwipCallbacks {
   static err_t accept(void* /*arg*/, tcp_pcb* /*pcb*/, err_t /*err*/) noexcept { return ERR_OK; }
+  static err_t connected(void* arg, tcp_pcb* /*pcb*/, err_t /*err*/) noexcept {
+    auto* connection = static_cast<GuestConnection*>(arg);
+    connection->tcp_.start_transfer(*connection);
+    return ERR_OK;
+  }
   static err_t recv(void* arg, tcp_pcb* /*pcb*/, pbuf* p, err_t /*err*/) noexcept {
     auto* connection = static_cast<GuestConnection*>(arg);
     p == nullptr ? static_cast<void>(connection->guest_finished_ = true) : connection->on_received(p);
@@ -110,6 +134,13 @@ struct LwipCallbacks {
     auto* tcp = static_cast<GuestTcp*>(interface->state);
     tcp->transmit(connection_of(interface->hints), p);
     return ERR_OK;
+  }
+  static void attach(tcp_pcb* pcb, GuestConnection& connection) noexcept {
+    tcp_arg(pcb, &connection);
+    tcp_recv(pcb, recv);
+    tcp_sent(pcb, sent);
+    tcp_err(pcb, error);
+    tcp_nagle_disable(pcb);
   }
   static err_t start_interface(netif* interface) noexcept {
     interface->output = output;
@@ -194,33 +225,20 @@ void GuestTcp::feed(const FlowKey& key, pbuf* p) noexcept {
 }
 
 bool GuestTcp::open(GuestConnection& connection, const HeldSyn& syn) noexcept {
-  constexpr std::size_t kOptions = 8;  // MSS, window scale, padding
-  pbuf* p = pbuf_alloc(PBUF_RAW, kTcpHeaderSize + kOptions, PBUF_RAM);
-  if (p == nullptr) {
-    return false;
-  }
-  const sys::Endpoint guest = syn.key.guest();
-  const sys::Endpoint remote = syn.key.remote();
   TcpHeader header;
-  header.source_port = guest.port;
-  header.destination_port = remote.port;
   header.seq = syn.isn;
   header.flags = TcpFlags::kSyn;
   header.window = syn.window;
-  header.header_length = kTcpHeaderSize + kOptions;
-  const std::span<std::byte> segment(static_cast<std::byte*>(p->payload), p->len);
-  encode_tcp(segment, header);
-  sys::ByteWriter options(segment.subspan(kTcpHeaderSize));
-  options.be32(0x02040000U | std::max(syn.mss, kSmallestMss));
-  // NOP, window scale; or four NOPs
-  options.be32(syn.window_scale ? 0x01030300U | *syn.window_scale : 0x01010101U);
-
+  pbuf* p = make_syn(syn.key, header, syn.mss, syn.window_scale);
+  if (p == nullptr) {
+    return false;
+  }
   connection.key_ = syn.key;
   connection.mac_ = syn.mac;
   tcp_pcb* pcb = nullptr;
   {
     ListenerLink link(listener_);
-    listener_->local_port = remote.port;
+    listener_->local_port = syn.key.remote().port;
     listener_->callback_arg = &connection;
     feed(syn.key, p);
     pcb = link.taken();
@@ -231,25 +249,52 @@ bool GuestTcp::open(GuestConnection& connection, const HeldSyn& syn) noexcept {
   pcb->next = nullptr;
   connection.pcb_ = pcb;
   connection.state_ = GuestConnection::State::syn_received;
-  tcp_recv(pcb, LwipCallbacks::recv);
-  tcp_sent(pcb, LwipCallbacks::sent);
-  tcp_err(pcb, LwipCallbacks::error);
-  tcp_nagle_disable(pcb);
+  LwipCallbacks::attach(pcb, connection);
+  start_transfer(connection);
+  update_ticking(connection);
+  return true;
+}
 
+bool GuestTcp::connect(GuestConnection& connection, const FlowKey& key, const MacAddress& mac) noexcept {
+  tcp_pcb* pcb = tcp_new_ip_type(key.guest().address.is_v4() ? IPADDR_TYPE_V4 : IPADDR_TYPE_V6);
+  if (pcb == nullptr) {
+    return false;
+  }
+  time_wait_.erase(key);  // whoever connects again is done with the old connection
+  connection.key_ = key;
+  connection.mac_ = mac;
+  LwipCallbacks::attach(pcb, connection);
+  pcb->local_ip = to_lwip(key.remote().address);
+  pcb->local_port = key.remote().port;
+  const ip_addr_t guest = to_lwip(key.guest().address);
+  const err_t result = tcp_connect(pcb, &guest, key.guest().port, LwipCallbacks::connected);
+  unlink_active(pcb);
+  if (result != ERR_OK) {
+    tcp_err(pcb, nullptr);
+    tcp_abort(pcb);
+    return false;
+  }
+  connection.pcb_ = pcb;
+  connection.state_ = GuestConnection::State::syn_sent;
+  update_ticking(connection);
+  return true;
+}
+
+// Segment size and windows, once both are agreed on with the guest.
+void GuestTcp::start_transfer(GuestConnection& connection) noexcept {
+  tcp_pcb* pcb = connection.pcb_;
   // Segments toward the guest are made as large as one IP packet can be and cut by the TAP's segmentation
   // offload to the guest's MSS, which lwIP has put into pcb->mss.
   connection.mss_ = pcb->mss;
   if (link_.offloads()) {
     pcb->mss = static_cast<u16_t>(kLargestPayload / pcb->mss * pcb->mss);
   }
-  // The SYN-ACK has announced at most 65,535 bytes, whatever lwIP notes.
+  // Our SYN or SYN-ACK has announced at most 65,535 bytes, whatever lwIP notes.
   const bool scaled = (pcb->flags & TF_WND_SCALE) != 0;
   connection.receive_cap_ = scaled ? GuestConnection::kInitialCap : 0xffffU;
   pcb->rcv_wnd = connection.receive_cap_;
   pcb->rcv_ann_wnd = connection.receive_cap_;
   pcb->rcv_ann_right_edge = pcb->rcv_nxt + 0xffffU;
-  update_ticking(connection);
-  return true;
 }
 
 // A pbuf of the segment for lwIP: the frame itself, or a copy of exact size. The header is moved up against
@@ -284,9 +329,7 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
   ++counters_.segments;
   connection.mac_ = segment.packet.source_mac;
   reply_mac_ = segment.packet.source_mac;
-  const TcpView view{pcb->rcv_nxt, pcb->rcv_wnd,     pcb->lastack,
-                     pcb->snd_nxt, pcb->snd_wnd_max, pcb->state == SYN_RCVD};
-  switch (judge_segment(segment.tcp, segment.payload_size(), view)) {
+  switch (judge(connection, segment)) {
     case SegmentVerdict::drop:
       ++counters_.refused;
       return;
@@ -300,9 +343,15 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
     case SegmentVerdict::accept:
       break;
   }
-  // What waits out of order would pin its 64 KiB buffer for long: copy it.
-  const bool out_of_order = segment.payload_size() > 0 && segment.tcp.seq != pcb->rcv_nxt;
-  pbuf* p = wrap(segment, std::move(frame), out_of_order);
+  pbuf* p = nullptr;
+  if (connection.state_ == GuestConnection::State::syn_sent && segment.tcp.has(TcpFlags::kSyn)) {
+    p = make_syn(connection.key_, segment.tcp, segment.tcp.mss.value_or(kDefaultMss),
+                 segment.tcp.window_scale);
+  } else {
+    // What waits out of order would pin its 64 KiB buffer for long: copy it.
+    const bool out_of_order = segment.payload_size() > 0 && segment.tcp.seq != pcb->rcv_nxt;
+    p = wrap(segment, std::move(frame), out_of_order);
+  }
   if (p == nullptr) {
     return;
   }
@@ -320,6 +369,16 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
   settle(connection);
 }
 
+SegmentVerdict GuestTcp::judge(const GuestConnection& connection, const TcpSegment& segment) const noexcept {
+  const tcp_pcb& pcb = *connection.pcb_;
+  if (pcb.state == SYN_SENT) {
+    return judge_syn_sent(segment.tcp, pcb.snd_nxt);
+  }
+  return judge_segment(
+      segment.tcp, segment.payload_size(),
+      {pcb.rcv_nxt, pcb.rcv_wnd, pcb.lastack, pcb.snd_nxt, pcb.snd_wnd_max, pcb.state == SYN_RCVD});
+}
+
 void GuestTcp::acknowledge(GuestConnection& connection) noexcept {
   ++counters_.challenged;
   tcp_send_empty_ack(connection.pcb_);
@@ -329,7 +388,9 @@ void GuestTcp::acknowledge(GuestConnection& connection) noexcept {
 // After lwIP has had its turn with a connection.
 void GuestTcp::settle(GuestConnection& connection) noexcept {
   if (tcp_pcb* pcb = connection.pcb_; pcb != nullptr) {
-    if (connection.state_ == GuestConnection::State::syn_received && pcb->state != SYN_RCVD) {
+    const bool opening = connection.state_ == GuestConnection::State::syn_received ||
+                         connection.state_ == GuestConnection::State::syn_sent;
+    if (opening && pcb->state != SYN_RCVD && pcb->state != SYN_SENT) {
       connection.state_ = GuestConnection::State::established;
       pcb->cwnd = kWideOpen;
       pcb->ssthresh = kWideOpen;

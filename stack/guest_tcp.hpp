@@ -21,11 +21,15 @@
 #include "netns/sys/timers.hpp"
 #include "stack/guest_connection.hpp"
 #include "stack/guest_link.hpp"
+#include "stack/tcp_acceptance.hpp"
 #include "stack/time_wait.hpp"
 
 struct tcp_pcb_listen;
 
 namespace l4n::stack {
+
+// RFC 9293 3.7.1: when the option is absent.
+inline constexpr std::uint16_t kDefaultMss = 536;
 
 // What is kept of a SYN while the host connects.
 struct HeldSyn {
@@ -33,7 +37,7 @@ struct HeldSyn {
   MacAddress mac{};
   std::uint32_t isn = 0;
   std::uint16_t window = 0;
-  std::uint16_t mss = 536;  // RFC 9293 3.7.1: when the option is absent
+  std::uint16_t mss = kDefaultMss;
   std::optional<std::uint8_t> window_scale;
 
   [[nodiscard]] static HeldSyn of(const TcpSegment& segment) noexcept;
@@ -56,6 +60,10 @@ class GuestTcp final {
 
   // Answers a held SYN: the connection becomes syn_received. False when there is no memory for it.
   bool open(GuestConnection& connection, const HeldSyn& syn) noexcept;
+  // Opens a connection to the guest, which a port forward wants: sends the SYN from key.remote(), and the
+  // connection becomes syn_sent. A guest that refuses or does not answer (6 tries, a second apart) ends it as
+  // `reset` or `lost`. False when there is no memory for it.
+  bool connect(GuestConnection& connection, const FlowKey& key, const MacAddress& mac) noexcept;
   // A segment of an open connection. `frame` is the buffer that the segment lies in.
   void input(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept;
   // A segment that belongs to no connection. True when it was dealt with (TIME-WAIT, or answered with a
@@ -74,6 +82,9 @@ class GuestTcp final {
 
   void on_tick();
   void on_tidy();
+  void start_transfer(GuestConnection& connection) noexcept;
+  [[nodiscard]] SegmentVerdict judge(const GuestConnection& connection,
+                                     const TcpSegment& segment) const noexcept;
   void settle(GuestConnection& connection) noexcept;
   void update_ticking(GuestConnection& connection) noexcept;
   void stop_ticking(GuestConnection& connection) noexcept;

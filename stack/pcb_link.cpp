@@ -59,6 +59,11 @@ void PcbListLink::add(tcp_pcb* pcb) noexcept {
   tcp_active_pcbs = pcb;
 }
 
+void unlink_active(tcp_pcb* pcb) noexcept {
+  tcp_active_pcbs = nullptr;
+  pcb->next = nullptr;
+}
+
 void unlink_listener(tcp_pcb_listen* listener) noexcept {
   tcp_listen_pcbs.listen_pcbs = nullptr;
   listener->next = nullptr;

@@ -65,6 +65,8 @@ class PcbListLink {
   void add(tcp_pcb* pcb) noexcept;
 };
 
+// Takes a pcb that tcp_connect() has put there out of lwIP's list.
+void unlink_active(tcp_pcb* pcb) noexcept;
 // Takes a fresh listener out of lwIP's list of listeners.
 void unlink_listener(tcp_pcb_listen* listener) noexcept;
 // Frees a pcb whose outcome was time_wait. No link may exist.

@@ -49,4 +49,18 @@ SegmentVerdict judge_segment(const TcpHeader& tcp, std::size_t payload_size, con
   return acknowledgment_acceptable(tcp.ack, v) ? SegmentVerdict::accept : SegmentVerdict::acknowledge;
 }
 
+// lwIP takes a reset without ACK, which anybody could send, and answers a plain acknowledgment of our SYN
+// with a reset. A wrong acknowledgment it does answer with a reset, as it must. A SYN without ACK
+// (simultaneous open) cannot come: the guest does not know the port that we connect from.
+SegmentVerdict judge_syn_sent(const TcpHeader& tcp, std::uint32_t snd_nxt) noexcept {
+  if (!tcp.has(TcpFlags::kAck)) {
+    return SegmentVerdict::drop;
+  }
+  const bool of_our_syn = tcp.ack == snd_nxt;
+  if (tcp.has(TcpFlags::kRst)) {
+    return of_our_syn ? SegmentVerdict::accept : SegmentVerdict::drop;
+  }
+  return of_our_syn && !tcp.has(TcpFlags::kSyn) ? SegmentVerdict::drop : SegmentVerdict::accept;
+}
+
 }  // namespace l4n::stack

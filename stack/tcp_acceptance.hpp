@@ -32,6 +32,9 @@ enum class SegmentVerdict {
 [[nodiscard]] SegmentVerdict judge_segment(const TcpHeader& tcp, std::size_t payload_size,
                                            const TcpView& view) noexcept;
 
+// The same in SYN-SENT (RFC 9293 3.10.7.3), where we have sent the SYN and `snd_nxt` is what acknowledges it.
+[[nodiscard]] SegmentVerdict judge_syn_sent(const TcpHeader& tcp, std::uint32_t snd_nxt) noexcept;
+
 // Sequence number comparison modulo 2^32 (RFC 9293 3.4).
 [[nodiscard]] constexpr bool seq_before(std::uint32_t a, std::uint32_t b) noexcept {
   return static_cast<std::int32_t>(a - b) < 0;

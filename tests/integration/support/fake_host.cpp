@@ -67,6 +67,12 @@ class FakeStream final : public nat::HostStream {
     return s.fin_ ? sys::IoResult::finished() : sys::IoResult::blocked();
   }
 
+  void observe(nat::HostObserver& observer) noexcept override {
+    socket_->observer_ = &observer;
+    if (socket_->new_input_ || socket_->hung_up_) {
+      socket_->changed();
+    }
+  }
   void finish() noexcept override { socket_->finished_ = true; }
   void reset() noexcept override { socket_->reset_ = true; }
 
@@ -132,6 +138,31 @@ class FakeDatagram final : public nat::HostDatagram {
   std::shared_ptr<HostDatagramSocket> socket_;
 };
 
+class FakeListener final : public nat::HostListener {
+ public:
+  explicit FakeListener(std::shared_ptr<HostListeningSocket> socket) : socket_(std::move(socket)) {}
+  ~FakeListener() override { socket_->observer_ = nullptr; }
+
+  sys::Result<Client> accept() noexcept override {
+    HostListeningSocket& s = *socket_;
+    ++s.accepts_;
+    if (s.accept_error_ != 0) {
+      return sys::errno_error(s.accept_error_, "cannot accept");
+    }
+    if (s.clients_.empty()) {
+      return sys::errno_error(EAGAIN, "cannot accept");
+    }
+    const std::shared_ptr<HostSocket> client = s.clients_.front();
+    s.clients_.pop_front();
+    return Client{std::make_unique<FakeStream>(client), client->target().endpoint};
+  }
+  void set_listening(bool listening) noexcept override { socket_->listening_ = listening; }
+  [[nodiscard]] sys::Endpoint address() const noexcept override { return socket_->address_; }
+
+ private:
+  std::shared_ptr<HostListeningSocket> socket_;
+};
+
 // --- HostSocket ---
 
 void HostSocket::changed() {
@@ -180,6 +211,16 @@ void HostSocket::allow(std::size_t bytes) {
   }
 }
 
+// --- HostListeningSocket ---
+
+HostSocket& HostListeningSocket::connect_from(const sys::Endpoint& client) {
+  auto socket = std::make_shared<HostSocket>(host_, nat::HostTarget{client});
+  socket->connect_ = HostSocket::Connect::connected;
+  host_.sockets_.push_back(socket);
+  clients_.push_back(socket);
+  return *socket;
+}
+
 // --- HostDatagramSocket ---
 
 void HostDatagramSocket::answer(sys::Bytes datagram) {
@@ -224,7 +265,41 @@ sys::Result<std::unique_ptr<nat::HostDatagram>> FakeHost::open_datagram(const na
   return std::unique_ptr<nat::HostDatagram>(std::make_unique<FakeDatagram>(std::move(socket)));
 }
 
+sys::Result<std::unique_ptr<nat::HostListener>> FakeHost::listen(const sys::Endpoint& address,
+                                                                 nat::HostListenerObserver& observer) {
+  constexpr std::uint16_t kFreePort = 45678;
+  if (const auto refused = refused_ports_.find(address.port); refused != refused_ports_.end()) {
+    return sys::errno_error(refused->second, "cannot bind to " + sys::to_string(address));
+  }
+  const sys::Endpoint at{address.address, address.port == 0 ? kFreePort : address.port};
+  auto socket = std::make_shared<HostListeningSocket>(*this, at);
+  listeners_.push_back(socket);
+  socket->observer_ = &observer;
+  return std::unique_ptr<nat::HostListener>(std::make_unique<FakeListener>(std::move(socket)));
+}
+
+// Level-triggered, as the seam says.
+bool FakeHost::deliver_clients() {
+  bool any = false;
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    HostListeningSocket& socket = *listeners_[i];
+    if (socket.observer_ != nullptr && socket.listening_ && !socket.clients_.empty()) {
+      any = true;
+      socket.observer_->on_clients();
+    }
+  }
+  return any;
+}
+
+bool FakeHost::has_events() const noexcept {
+  return !pending_.empty() || !pending_datagrams_.empty() ||
+         std::any_of(listeners_.begin(), listeners_.end(), [](const auto& s) {
+           return s->observer_ != nullptr && s->listening_ && !s->clients_.empty();
+         });
+}
+
 bool FakeHost::deliver_events() {
+  const bool any_clients = deliver_clients();
   std::vector<HostSocket*> streams;
   streams.swap(pending_);
   for (HostSocket* socket : streams) {
@@ -241,7 +316,7 @@ bool FakeHost::deliver_events() {
       socket->observer_->on_host_event();
     }
   }
-  return !streams.empty() || !datagrams.empty();
+  return any_clients || !streams.empty() || !datagrams.empty();
 }
 
 void FakeHost::release_all() {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace l4n::integration {
 
 class FakeHost;
 class FakeStream;
+class HostListeningSocket;
 
 // One TCP connection of the host.
 class HostSocket {
@@ -52,6 +54,7 @@ class HostSocket {
 
  private:
   friend class FakeHost;
+  friend class HostListeningSocket;
   friend class FakeStream;
 
   enum class Connect { pending, connected, failed };
@@ -84,6 +87,34 @@ class HostSocket {
   bool finished_ = false;
   bool reset_ = false;
   bool closed_ = false;
+};
+
+// A listening socket of the host.
+class HostListeningSocket {
+ public:
+  HostListeningSocket(FakeHost& host, const sys::Endpoint& address) : host_(host), address_(address) {}
+
+  // A client connects. The socket is the listening host's end of the connection.
+  HostSocket& connect_from(const sys::Endpoint& client);
+  // The next accepts fail: no descriptors.
+  void exhaust(int error) noexcept { accept_error_ = error; }
+
+  [[nodiscard]] const sys::Endpoint& address() const noexcept { return address_; }
+  [[nodiscard]] bool closed() const noexcept { return observer_ == nullptr; }
+  [[nodiscard]] std::size_t waiting() const noexcept { return clients_.size(); }
+  [[nodiscard]] std::size_t accepts() const noexcept { return accepts_; }
+
+ private:
+  friend class FakeHost;
+  friend class FakeListener;
+
+  FakeHost& host_;
+  sys::Endpoint address_;
+  nat::HostListenerObserver* observer_ = nullptr;
+  std::deque<std::shared_ptr<HostSocket>> clients_;
+  int accept_error_ = 0;
+  bool listening_ = true;
+  std::size_t accepts_ = 0;
 };
 
 // One UDP socket of the host, connected to a DNS server.
@@ -134,6 +165,11 @@ class FakeHost final : public nat::Host {
   sys::Result<std::unique_ptr<nat::HostDatagram>> open_datagram(const nat::HostTarget& target,
                                                                 nat::HostObserver& observer) override;
 
+  sys::Result<std::unique_ptr<nat::HostListener>> listen(const sys::Endpoint& address,
+                                                         nat::HostListenerObserver& observer) override;
+
+  // The errno value with which listening at a port fails.
+  void refuse_port(std::uint16_t port, int error) { refused_ports_[port] = error; }
   // Decides about connects and datagram sockets; without it all are accepted.
   void plan_connects(Plan plan) {
     connect_plan_ = [plan](const nat::HostTarget&) { return plan; };
@@ -144,7 +180,7 @@ class FakeHost final : public nat::Host {
 
   // Tells the observers what has happened. True when there was anything.
   bool deliver_events();
-  [[nodiscard]] bool has_events() const noexcept { return !pending_.empty() || !pending_datagrams_.empty(); }
+  [[nodiscard]] bool has_events() const noexcept;
 
   // Lets everybody send what they want.
   void release_all();
@@ -153,6 +189,8 @@ class FakeHost final : public nat::Host {
   [[nodiscard]] std::size_t connects() const noexcept { return sockets_.size(); }
   [[nodiscard]] HostSocket& socket(std::size_t index) { return *sockets_.at(index); }
   [[nodiscard]] HostSocket& last() { return *sockets_.back(); }
+  [[nodiscard]] std::size_t listeners() const noexcept { return listeners_.size(); }
+  [[nodiscard]] HostListeningSocket& listener(std::size_t index) { return *listeners_.at(index); }
   [[nodiscard]] std::size_t datagram_sockets() const noexcept { return datagrams_.size(); }
   [[nodiscard]] HostDatagramSocket& datagram(std::size_t index) { return *datagrams_.at(index); }
   // Sockets that the NAT still holds.
@@ -160,9 +198,14 @@ class FakeHost final : public nat::Host {
 
  private:
   friend class HostSocket;
+  friend class HostListeningSocket;
   friend class HostDatagramSocket;
 
+  bool deliver_clients();
+
   std::vector<std::shared_ptr<HostSocket>> sockets_;
+  std::vector<std::shared_ptr<HostListeningSocket>> listeners_;
+  std::map<std::uint16_t, int> refused_ports_;
   std::vector<std::shared_ptr<HostDatagramSocket>> datagrams_;
   std::vector<HostSocket*> pending_;
   std::vector<HostDatagramSocket*> pending_datagrams_;

@@ -32,9 +32,17 @@ GuestPeer::GuestPeer(const sys::Clock& clock, Send send, bool vnet, const PeerOp
 
 void GuestPeer::connect() {
   state_ = State::syn_sent;
-  TcpSegment syn = make(Flags::kSyn);
+  snd_nxt_ = options_.isn;
+  raw(make_syn(Flags::kSyn));
+  snd_nxt_ = options_.isn + 1;
+  arm();
+}
+
+void GuestPeer::listen() { state_ = State::listening; }
+
+TcpSegment GuestPeer::make_syn(std::uint8_t flags) const {
+  TcpSegment syn = make(flags);
   syn.seq = options_.isn;
-  syn.ack = 0;
   if (options_.mss) {
     append(syn.options, mss_option(*options_.mss));
   }
@@ -42,10 +50,7 @@ void GuestPeer::connect() {
     append(syn.options, window_scale_option(*options_.window_scale));
   }
   syn.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window(), 0xffff));
-  snd_nxt_ = options_.isn;
-  raw(syn);
-  snd_nxt_ = options_.isn + 1;
-  arm();
+  return syn;
 }
 
 void GuestPeer::send(sys::Bytes data) {
@@ -244,8 +249,13 @@ void GuestPeer::on_segment(const TcpSegment& segment) {
     return;
   }
   if (segment.has(Flags::kSyn)) {
-    on_syn_ack(segment);
+    segment.has(Flags::kAck) ? on_syn_ack(segment) : on_syn(segment);
     return;
+  }
+  if (state_ == State::syn_received && segment.ack == options_.isn + 1) {
+    state_ = State::established;
+    snd_una_ = segment.ack;
+    deadline_.reset();
   }
   if (!established()) {
     return;
@@ -275,6 +285,30 @@ void GuestPeer::on_reset(const TcpSegment& segment) {
   deadline_.reset();
 }
 
+// What a SYN or SYN-ACK says about its sender.
+void GuestPeer::learn_peer(const TcpSegment& syn) {
+  irs_ = syn.seq;
+  rcv_nxt_ = syn.seq + 1;
+  announced_edge_ = rcv_nxt_;
+  snd_wnd_ = syn.window;  // never scaled in a SYN
+  right_edge_ = snd_una_ + snd_wnd_;
+  remote_mss_ = syn.mss().value_or(536);
+  scaling_ = options_.window_scale && syn.window_scale();
+  remote_scale_ = scaling_ ? *syn.window_scale() : std::uint8_t{0};
+}
+
+void GuestPeer::on_syn(const TcpSegment& segment) {
+  if (state_ != State::listening || !options_.acknowledges) {
+    return;
+  }
+  learn_peer(segment);
+  state_ = State::syn_received;
+  snd_nxt_ = options_.isn;
+  TcpSegment answer = make_syn(Flags::kSyn | Flags::kAck);
+  raw(answer);
+  snd_nxt_ = options_.isn + 1;
+}
+
 void GuestPeer::on_syn_ack(const TcpSegment& segment) {
   if (state_ != State::syn_sent) {
     if (established() && options_.acknowledges) {
@@ -282,17 +316,9 @@ void GuestPeer::on_syn_ack(const TcpSegment& segment) {
     }
     return;
   }
-  CHECK(segment.has(Flags::kAck));
   CHECK(segment.ack == options_.isn + 1);
-  irs_ = segment.seq;
-  rcv_nxt_ = segment.seq + 1;
-  announced_edge_ = rcv_nxt_;
   snd_una_ = segment.ack;
-  snd_wnd_ = segment.window;  // never scaled in a SYN
-  right_edge_ = snd_una_ + snd_wnd_;
-  remote_mss_ = segment.mss().value_or(536);
-  scaling_ = options_.window_scale && segment.window_scale();
-  remote_scale_ = scaling_ ? *segment.window_scale() : std::uint8_t{0};
+  learn_peer(segment);
   state_ = State::established;
   deadline_.reset();
   backoff_ = 0;

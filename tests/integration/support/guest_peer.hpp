@@ -36,7 +36,7 @@ struct PeerOptions {
 
 class GuestPeer {
  public:
-  enum class State { idle, syn_sent, established, reset };
+  enum class State { idle, listening, syn_received, syn_sent, established, reset };
 
   // A segment as it was received.
   struct Seen {
@@ -51,6 +51,7 @@ class GuestPeer {
 
   // --- what the guest's application does ---
   void connect();
+  void listen();  // for one connection, from options.remote
   void send(sys::Bytes data);
   void finish();  // FIN behind the data
   void reset();   // RST at once, with the number that the gateway expects next
@@ -106,7 +107,10 @@ class GuestPeer {
   [[nodiscard]] std::size_t segment_limit() const noexcept;
   [[nodiscard]] std::uint8_t scale_of_ours() const noexcept;
   [[nodiscard]] Data output_at(std::uint32_t seq, std::size_t limit) const;
+  void on_syn(const TcpSegment& segment);
   void on_syn_ack(const TcpSegment& segment);
+  void learn_peer(const TcpSegment& syn);
+  [[nodiscard]] TcpSegment make_syn(std::uint8_t flags) const;
   void on_reset(const TcpSegment& segment);
   void on_ack(const TcpSegment& segment);
   bool on_text(const TcpSegment& segment);
