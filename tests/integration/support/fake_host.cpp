@@ -1,5 +1,7 @@
 #include "tests/integration/support/fake_host.hpp"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -224,6 +226,11 @@ sys::Result<std::unique_ptr<nat::HostDatagram>> FakeHost::open_datagram(const na
   return std::unique_ptr<nat::HostDatagram>(std::make_unique<FakeDatagram>(std::move(socket)));
 }
 
+sys::Result<std::unique_ptr<nat::HostUdp>> FakeHost::open_udp(bool is_v4, nat::HostUdpObserver& observer) {
+  CHECK(is_v4);
+  return udp.open(observer);
+}
+
 bool FakeHost::deliver_events() {
   std::vector<HostSocket*> streams;
   streams.swap(pending_);
@@ -241,7 +248,8 @@ bool FakeHost::deliver_events() {
       socket->observer_->on_host_event();
     }
   }
-  return !streams.empty() || !datagrams.empty();
+  const bool any_udp = udp.deliver_events();
+  return any_udp || !streams.empty() || !datagrams.empty();
 }
 
 void FakeHost::release_all() {
@@ -257,7 +265,7 @@ std::size_t FakeHost::open_sockets() const {
       std::count_if(sockets_.begin(), sockets_.end(), [](const auto& s) { return !s->closed_; });
   const auto datagrams =
       std::count_if(datagrams_.begin(), datagrams_.end(), [](const auto& s) { return !s->closed(); });
-  return static_cast<std::size_t>(streams + datagrams);
+  return static_cast<std::size_t>(streams + datagrams) + udp.open_count() + ping.open_count();
 }
 
 }  // namespace l4n::integration

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "nat/host.hpp"
+#include "tests/integration/support/fake_udp.hpp"
 #include "tests/integration/support/wire.hpp"
+#include "tests/support/fake_ping_host.hpp"
 
 namespace l4n::integration {
 
@@ -133,6 +135,14 @@ class FakeHost final : public nat::Host {
                                                         nat::HostObserver& observer) override;
   sys::Result<std::unique_ptr<nat::HostDatagram>> open_datagram(const nat::HostTarget& target,
                                                                 nat::HostObserver& observer) override;
+  sys::Result<std::unique_ptr<nat::HostUdp>> open_udp(bool is_v4, nat::HostUdpObserver& observer) override;
+  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(nat::HostPingObserver& observer) override {
+    return ping.open_ping(observer);
+  }
+
+  // The sockets that carry the guest's datagrams and pings.
+  FakeUdpHost udp;
+  test::FakePingHost ping;
 
   // Decides about connects and datagram sockets; without it all are accepted.
   void plan_connects(Plan plan) {
@@ -144,7 +154,9 @@ class FakeHost final : public nat::Host {
 
   // Tells the observers what has happened. True when there was anything.
   bool deliver_events();
-  [[nodiscard]] bool has_events() const noexcept { return !pending_.empty() || !pending_datagrams_.empty(); }
+  [[nodiscard]] bool has_events() const noexcept {
+    return !pending_.empty() || !pending_datagrams_.empty() || udp.has_events();
+  }
 
   // Lets everybody send what they want.
   void release_all();
