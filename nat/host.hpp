@@ -133,12 +133,7 @@ class Host : public PingHost {
   virtual sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                                    HostObserver& observer) = 0;
   // A socket for one endpoint of the guest and all its peers.
-  virtual sys::Result<std::unique_ptr<HostUdp>> open_udp(bool /*is_v4*/, HostUdpObserver& /*observer*/) {
-    return sys::errno_error(ENOSYS, "this host has no UDP");
-  }
-  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& /*observer*/) override {
-    return sys::errno_error(ENOSYS, "this host has no ping");
-  }
+  virtual sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) = 0;
 };
 
 }  // namespace l4n::nat

@@ -28,8 +28,9 @@ struct UdpHeaderFields {
 
 class HostUdpObserver {
  public:
-  // There is something to receive, or an error to be read.
-  virtual void on_udp_event() noexcept = 0;
+  // There is something to receive; with `has_error` (EPOLLERR) there are failures to be read too. Told again
+  // as long as it is so.
+  virtual void on_udp_event(bool has_error) noexcept = 0;
 
  protected:
   ~HostUdpObserver() = default;

@@ -96,7 +96,7 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   }
 
  private:
-  void on_event(std::uint32_t /*events*/) noexcept override { observer_.on_udp_event(); }
+  void on_event(std::uint32_t events) noexcept override { observer_.on_udp_event((events & EPOLLERR) != 0); }
 
   void apply(const UdpHeaderFields& fields) noexcept {
     if (fields.ttl != fields_.ttl) {

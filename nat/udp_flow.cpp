@@ -171,8 +171,10 @@ void UdpFlow::relay_failure(const HostUdp::Failure& failure) noexcept {
 
 // --- host to guest ---
 
-void UdpFlow::on_udp_event() noexcept {
-  drain_failures();
+void UdpFlow::on_udp_event(bool has_error) noexcept {
+  if (has_error) {
+    drain_failures();
+  }
   for (int i = 0; i < kReceivesPerEvent; ++i) {
     const stack::FrameBufferPtr buffer = nat_.buffers_.take();
     if (!buffer) {

@@ -52,7 +52,7 @@ class UdpFlow final : public sys::Buried, private HostUdpObserver, private sys::
     std::vector<iovec> parts;
   };
 
-  void on_udp_event() noexcept override;
+  void on_udp_event(bool has_error) noexcept override;
   void on_timer() noexcept override;
 
   [[nodiscard]] bool fits(const stack::UdpDatagram& datagram, const sys::Endpoint& to,

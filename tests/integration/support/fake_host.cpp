@@ -1,5 +1,7 @@
 #include "tests/integration/support/fake_host.hpp"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -292,10 +294,15 @@ bool FakeHost::deliver_clients() {
 }
 
 bool FakeHost::has_events() const noexcept {
-  return !pending_.empty() || !pending_datagrams_.empty() ||
+  return !pending_.empty() || !pending_datagrams_.empty() || udp.has_events() ||
          std::any_of(listeners_.begin(), listeners_.end(), [](const auto& s) {
            return s->observer_ != nullptr && s->listening_ && !s->clients_.empty();
          });
+}
+
+sys::Result<std::unique_ptr<nat::HostUdp>> FakeHost::open_udp(bool is_v4, nat::HostUdpObserver& observer) {
+  CHECK(is_v4);
+  return udp.open(observer);
 }
 
 bool FakeHost::deliver_events() {
@@ -316,7 +323,8 @@ bool FakeHost::deliver_events() {
       socket->observer_->on_host_event();
     }
   }
-  return any_clients || !streams.empty() || !datagrams.empty();
+  const bool any_udp = udp.deliver_events();
+  return any_clients || any_udp || !streams.empty() || !datagrams.empty();
 }
 
 void FakeHost::release_all() {
@@ -332,7 +340,7 @@ std::size_t FakeHost::open_sockets() const {
       std::count_if(sockets_.begin(), sockets_.end(), [](const auto& s) { return !s->closed_; });
   const auto datagrams =
       std::count_if(datagrams_.begin(), datagrams_.end(), [](const auto& s) { return !s->closed(); });
-  return static_cast<std::size_t>(streams + datagrams);
+  return static_cast<std::size_t>(streams + datagrams) + udp.open_count() + ping.open_count();
 }
 
 }  // namespace l4n::integration

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "nat/host.hpp"
+#include "tests/integration/support/fake_udp.hpp"
 #include "tests/integration/support/wire.hpp"
+#include "tests/support/fake_ping_host.hpp"
 
 namespace l4n::integration {
 
@@ -164,6 +166,14 @@ class FakeHost final : public nat::Host {
                                                         nat::HostObserver& observer) override;
   sys::Result<std::unique_ptr<nat::HostDatagram>> open_datagram(const nat::HostTarget& target,
                                                                 nat::HostObserver& observer) override;
+  sys::Result<std::unique_ptr<nat::HostUdp>> open_udp(bool is_v4, nat::HostUdpObserver& observer) override;
+  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(nat::HostPingObserver& observer) override {
+    return ping.open_ping(observer);
+  }
+
+  // The sockets that carry the guest's datagrams and pings.
+  FakeUdpHost udp;
+  test::FakePingHost ping;
 
   sys::Result<std::unique_ptr<nat::HostListener>> listen(const sys::Endpoint& address,
                                                          nat::HostListenerObserver& observer) override;

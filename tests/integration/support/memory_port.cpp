@@ -49,17 +49,45 @@ sys::IoResult MemoryPort::write(std::span<iovec> parts) noexcept {
   }
   const VnetHeader vnet = vnet_ ? VnetHeader::decode(bytes) : VnetHeader{};
   const sys::Bytes frame = sys::Bytes(bytes).subspan(VnetHeader::kSize);
+  auto packet = check(vnet, frame, mtu_);
+  if (packet && packet->is_fragment()) {
+    packet = collect(*packet, frame);
+  }
+  if (packet) {
+    pass_to_guest(std::make_unique<Packet>(*std::move(packet)));
+  }
+  return sys::IoResult::moved(bytes.size());
+}
+
+// What a frame for the guest holds. A fault in it fails the test.
+std::optional<Packet> MemoryPort::check(const VnetHeader& vnet, sys::Bytes frame, unsigned mtu) {
   auto packet = parse_frame(vnet, frame);
   const std::uint16_t mss = packet ? mss_of(*packet) : std::uint16_t{0};
-  const std::string fault = find_fault(vnet, frame, {vnet_, mtu_, mss});
+  const std::string fault = find_fault(vnet, frame, {vnet_, mtu, mss, cuts_udp_});
   if (!fault.empty()) {
     FAIL_CHECK(fmt::format("bad frame toward the guest: {} ({})", fault, packet ? packet->text() : "?"));
   }
   if (packet) {
     trace("<-", *packet);
-    pass_to_guest(std::make_unique<Packet>(*std::move(packet)));
   }
-  return sys::IoResult::moved(bytes.size());
+  return packet;
+}
+
+// The whole packet, once its last fragment is here, verified like one that came in one piece.
+std::optional<Packet> MemoryPort::collect(const Packet& fragment, sys::Bytes frame) {
+  ++pieces_;
+  const auto whole = collector_.add(fragment, frame.subspan(stack::kEthernetHeaderSize));
+  if (!whole) {
+    return std::nullopt;
+  }
+  constexpr unsigned kLargestPacket = 65535;
+  auto packet =
+      check({}, ethernet_frame(fragment.ether_type, *whole, fragment.source_mac, fragment.destination_mac),
+            kLargestPacket);
+  if (packet) {
+    packet->pieces = std::exchange(pieces_, 0);
+  }
+  return packet;
 }
 
 void MemoryPort::pass_to_guest(std::unique_ptr<Packet> packet) {

@@ -19,6 +19,13 @@ using sys::store_be32;
 constexpr std::size_t kEthernet = 14;
 constexpr std::size_t kIp = 20;
 constexpr std::size_t kTcp = 20;
+constexpr std::size_t kUdp = 8;
+constexpr std::size_t kIcmp = 8;
+
+// Of the IP header's fragment field.
+constexpr std::uint16_t kDontFragment = 0x4000;
+constexpr std::uint16_t kMoreFragments = 0x2000;
+constexpr std::uint16_t kOffsetMask = 0x1fff;
 
 std::uint16_t inverted(std::uint16_t sum) noexcept { return static_cast<std::uint16_t>(~sum); }
 
@@ -103,13 +110,31 @@ std::string transport_checksum_fault(const stack::VnetHeader& vnet, const Packet
   if ((vnet.flags & stack::VnetHeader::kNeedsChecksum) == 0) {
     return ones_sum(segment, pseudo) == 0xffff ? "" : "wrong transport checksum";
   }
-  if (packet.protocol != stack::kProtocolTcp) {
-    return "partial checksum on something else than TCP";
+  const bool udp_batch = packet.udp && vnet.gso_type == stack::VnetHeader::kGsoUdpL4;
+  if (packet.protocol != stack::kProtocolTcp && !udp_batch) {
+    return "partial checksum on something else than TCP and UDP batches";
   }
   if (vnet.checksum_start != kEthernet + kIp || vnet.checksum_offset != checksum_at) {
     return "checksum offsets do not fit the headers";
   }
   return load_be16(&segment[checksum_at]) == pseudo ? "" : "wrong partial checksum";
+}
+
+// Several datagrams in one frame.
+std::string udp_batch_fault(const stack::VnetHeader& vnet, const Packet& packet, const LinkRules& rules) {
+  if (!packet.udp || !rules.cuts_udp) {
+    return "batch of datagrams where nobody cuts it";
+  }
+  if ((vnet.flags & stack::VnetHeader::kNeedsChecksum) == 0) {
+    return "batch of datagrams without a partial checksum";
+  }
+  if (vnet.header_length != kEthernet + kIp + kUdp) {
+    return "wrong header length in the virtio header";
+  }
+  if (vnet.gso_size == 0 || packet.udp->payload.size() <= vnet.gso_size) {
+    return "marked as a batch of datagrams, but it is one";
+  }
+  return kIp + kUdp + vnet.gso_size > rules.mtu ? "datagrams of a batch exceed the MTU" : "";
 }
 
 std::string segmentation_fault(const stack::VnetHeader& vnet, const Packet& packet, const LinkRules& rules) {
@@ -119,6 +144,9 @@ std::string segmentation_fault(const stack::VnetHeader& vnet, const Packet& pack
       return fmt::format("packet of {} bytes at MTU {}", packet.ip_size, rules.mtu);
     }
     return rules.mss != 0 && payload > rules.mss ? "segment larger than the guest's MSS" : "";
+  }
+  if (vnet.gso_type == stack::VnetHeader::kGsoUdpL4) {
+    return udp_batch_fault(vnet, packet, rules);
   }
   if (vnet.gso_type != stack::VnetHeader::kGsoTcp4 || !packet.tcp) {
     return "unexpected GSO type";
@@ -149,6 +177,28 @@ std::string ip_fault(Bytes ip) {
   return ones_sum(ip.first(kIp)) == 0xffff ? "" : "wrong IP header checksum";
 }
 
+// RFC 791 3.2. The first fragment carries the whole transport header: RFC 1858 3.
+std::string fragment_fault(const stack::VnetHeader& vnet, const Packet& packet, const LinkRules& rules) {
+  if (vnet.flags != 0 || vnet.gso_type != stack::VnetHeader::kGsoNone) {
+    return "offload asked for on a fragment";
+  }
+  if (packet.dont_fragment) {
+    return "fragment with DF";
+  }
+  if (packet.ip_size > rules.mtu) {
+    return fmt::format("fragment of {} bytes at MTU {}", packet.ip_size, rules.mtu);
+  }
+  if (packet.payload.empty() || (packet.more_fragments && packet.payload.size() % 8 != 0)) {
+    return fmt::format("fragment with {} bytes of payload", packet.payload.size());
+  }
+  const std::size_t header = packet.protocol == stack::kProtocolTcp   ? kTcp
+                             : packet.protocol == stack::kProtocolUdp ? kUdp
+                                                                      : kIcmp;
+  return packet.fragment_offset == 0 && packet.payload.size() < header
+             ? "first fragment without its transport header"
+             : "";
+}
+
 }  // namespace
 
 Data bytes_of(std::string_view text) {
@@ -167,6 +217,18 @@ void append(Data& to, Bytes more) {
   const std::size_t size = to.size();
   to.resize(size + more.size());
   std::copy(more.begin(), more.end(), to.begin() + static_cast<std::ptrdiff_t>(size));
+}
+
+std::vector<Data> cut(Bytes data, std::size_t size) {
+  if (size == 0) {
+    return {Data(data.begin(), data.end())};
+  }
+  std::vector<Data> pieces;
+  for (std::size_t at = 0; at < data.size(); at += size) {
+    const Bytes piece = data.subspan(at, std::min(size, data.size() - at));
+    pieces.emplace_back(piece.begin(), piece.end());
+  }
+  return pieces;
 }
 
 std::uint16_t ones_sum(Bytes data, std::uint32_t sum) noexcept {
@@ -230,6 +292,11 @@ std::optional<std::uint8_t> TcpSegment::window_scale() const {
 Data IcmpMessage::quoted() const { return {rest.begin() + 4, rest.end()}; }
 
 std::string Packet::text() const {
+  if (is_fragment()) {
+    return fmt::format("{} -> {} fragment of {:04x} at {}, {} bytes{}", sys::to_string(source),
+                       sys::to_string(destination), id, fragment_offset, payload.size(),
+                       more_fragments ? "" : ", the last");
+  }
   const std::string addresses = fmt::format("{} -> {} ", sys::to_string(source), sys::to_string(destination));
   if (tcp) {
     return addresses + "TCP " + tcp_text(*tcp);
@@ -254,11 +321,15 @@ Data ethernet_frame(std::uint16_t ether_type, Bytes payload, const stack::MacAdd
   return frame;
 }
 
-Data ipv4_packet(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol, Bytes payload) {
+Data ipv4_packet(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol, Bytes payload,
+                 const Ipv4Fields& fields) {
   Data packet(kIp);
   packet[0] = std::byte{0x45};
+  packet[1] = static_cast<std::byte>(fields.tos);
   store_be16(&packet[2], static_cast<std::uint16_t>(kIp + payload.size()));
-  packet[8] = std::byte{64};
+  store_be16(&packet[4], fields.id);
+  store_be16(&packet[6], fields.dont_fragment ? kDontFragment : std::uint16_t{0});
+  packet[8] = static_cast<std::byte>(fields.ttl);
   packet[9] = static_cast<std::byte>(protocol);
   store_be32(&packet[12], source.value);
   store_be32(&packet[16], destination.value);
@@ -285,7 +356,7 @@ Data tcp_packet(Ipv4Address source, Ipv4Address destination, const TcpSegment& s
   return ipv4_packet(source, destination, stack::kProtocolTcp, segment);
 }
 
-Data udp_packet(Ipv4Address source, Ipv4Address destination, const UdpDatagram& d) {
+Data udp_packet(Ipv4Address source, Ipv4Address destination, const UdpDatagram& d, const Ipv4Fields& fields) {
   Data datagram(8);
   store_be16(&datagram[0], d.source_port);
   store_be16(&datagram[2], d.destination_port);
@@ -294,16 +365,17 @@ Data udp_packet(Ipv4Address source, Ipv4Address destination, const UdpDatagram& 
   const std::uint16_t pseudo = pseudo_sum(source, destination, stack::kProtocolUdp, datagram.size());
   const std::uint16_t checksum = inverted(ones_sum(datagram, pseudo));
   store_be16(&datagram[6], checksum == 0 ? std::uint16_t{0xffff} : checksum);
-  return ipv4_packet(source, destination, stack::kProtocolUdp, datagram);
+  return ipv4_packet(source, destination, stack::kProtocolUdp, datagram, fields);
 }
 
-Data icmp_packet(Ipv4Address source, Ipv4Address destination, const IcmpMessage& m) {
+Data icmp_packet(Ipv4Address source, Ipv4Address destination, const IcmpMessage& m,
+                 const Ipv4Fields& fields) {
   Data message(4);
   message[0] = static_cast<std::byte>(m.type);
   message[1] = static_cast<std::byte>(m.code);
   append(message, m.rest);
   store_be16(&message[2], inverted(ones_sum(message)));
-  return ipv4_packet(source, destination, stack::kProtocolIcmp, message);
+  return ipv4_packet(source, destination, stack::kProtocolIcmp, message, fields);
 }
 
 Data arp_packet(std::uint16_t operation, Ipv4Address sender, Ipv4Address target,
@@ -352,16 +424,26 @@ std::optional<Packet> parse_frame(const stack::VnetHeader& vnet, Bytes frame) {
     return std::nullopt;
   }
   packet.ip_size = load_be16(&payload[2]);
+  packet.tos = load_u8(&payload[1]);
+  packet.id = load_be16(&payload[4]);
+  const std::uint16_t fragment = load_be16(&payload[6]);
+  packet.dont_fragment = (fragment & kDontFragment) != 0;
+  packet.more_fragments = (fragment & kMoreFragments) != 0;
+  packet.fragment_offset = (fragment & kOffsetMask) * std::size_t{8};
   packet.ttl = load_u8(&payload[8]);
   packet.protocol = load_u8(&payload[9]);
   packet.source = {load_be32(&payload[12])};
   packet.destination = {load_be32(&payload[16])};
   const std::size_t header = (load_u8(payload.data()) & 0x0fU) * std::size_t{4};
-  if (header < kIp || header > packet.ip_size ||
-      !parse_transport(packet, payload.first(packet.ip_size).subspan(header))) {
+  if (header < kIp || header > packet.ip_size) {
     return std::nullopt;
   }
-  return packet;
+  const Bytes transport = payload.first(packet.ip_size).subspan(header);
+  if (packet.is_fragment()) {
+    append(packet.payload, transport);
+    return packet;
+  }
+  return parse_transport(packet, transport) ? std::optional(std::move(packet)) : std::nullopt;
 }
 
 std::string find_fault(const stack::VnetHeader& vnet, Bytes frame, const LinkRules& rules) {
@@ -385,8 +467,11 @@ std::string find_fault(const stack::VnetHeader& vnet, Bytes frame, const LinkRul
   if (std::string fault = ip_fault(ip); !fault.empty()) {
     return fault;
   }
-  constexpr std::size_t kTcpChecksumAt = 16;
-  if (std::string fault = transport_checksum_fault(vnet, *packet, ip.subspan(kIp), kTcpChecksumAt);
+  if (packet->is_fragment()) {
+    return fragment_fault(vnet, *packet, rules);
+  }
+  const std::size_t checksum_at = packet->udp ? 6 : 16;
+  if (std::string fault = transport_checksum_fault(vnet, *packet, ip.subspan(kIp), checksum_at);
       !fault.empty()) {
     return fault;
   }

@@ -25,6 +25,8 @@ inline constexpr stack::MacAddress kGuestMac{0x52, 0x54, 0x00, 0x12, 0x34, 0x56}
 // The same bytes for the same seed, on every machine.
 [[nodiscard]] Data random_data(std::size_t size, std::uint32_t seed);
 void append(Data& to, sys::Bytes more);
+// Several datagrams in one: pieces of `size` bytes, the last may be shorter. 0: it is one datagram.
+[[nodiscard]] std::vector<Data> cut(sys::Bytes data, std::size_t size);
 
 // One's-complement sum of the data (RFC 1071), not inverted, added to `sum`. Odd lengths are padded.
 [[nodiscard]] std::uint16_t ones_sum(sys::Bytes data, std::uint32_t sum = 0) noexcept;
@@ -68,7 +70,8 @@ struct IcmpMessage {
   [[nodiscard]] Data quoted() const;
 };
 
-// A frame taken apart. Exactly one of the optional members is set, or none for what is not understood.
+// A frame taken apart. Exactly one of the optional members is set, or none for what is not understood and for
+// fragments.
 struct Packet {
   stack::VnetHeader vnet;
   stack::MacAddress destination_mac{};
@@ -78,28 +81,43 @@ struct Packet {
   sys::Ipv4Address destination;
   std::uint8_t protocol = 0;
   std::uint8_t ttl = 0;
+  std::uint8_t tos = 0;
+  std::uint16_t id = 0;
+  bool dont_fragment = false;
+  bool more_fragments = false;
+  std::size_t fragment_offset = 0;  // bytes
   std::size_t ip_size = 0;
+  std::size_t pieces = 1;  // fragments in which the packet came
   std::optional<TcpSegment> tcp;
   std::optional<UdpDatagram> udp;
   std::optional<IcmpMessage> icmp;
   Data arp;
+  Data payload;  // of a fragment
 
+  [[nodiscard]] bool is_fragment() const noexcept { return more_fragments || fragment_offset > 0; }
   [[nodiscard]] std::string text() const;
 };
 
-// Builders. All give a frame from its Ethernet header on, with correct lengths and checksums.
+// Builders: frames from their Ethernet header on, packets from their IP header on, with correct lengths and
+// checksums.
 [[nodiscard]] Data ethernet_frame(std::uint16_t ether_type, sys::Bytes payload,
                                   const stack::MacAddress& source = kGuestMac,
                                   const stack::MacAddress& destination = stack::kGatewayMac);
+struct Ipv4Fields {
+  std::uint8_t ttl = 64;
+  std::uint8_t tos = 0;
+  std::uint16_t id = 0;
+  bool dont_fragment = false;
+};
 [[nodiscard]] Data ipv4_packet(sys::Ipv4Address source, sys::Ipv4Address destination, std::uint8_t protocol,
-                               sys::Bytes payload);
+                               sys::Bytes payload, const Ipv4Fields& fields = {});
 // `partial`: the checksum field holds the pseudo-header sum only.
 [[nodiscard]] Data tcp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
                               const TcpSegment& segment, bool partial);
 [[nodiscard]] Data udp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
-                              const UdpDatagram& datagram);
+                              const UdpDatagram& datagram, const Ipv4Fields& fields = {});
 [[nodiscard]] Data icmp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
-                               const IcmpMessage& message);
+                               const IcmpMessage& message, const Ipv4Fields& fields = {});
 [[nodiscard]] Data arp_packet(std::uint16_t operation, sys::Ipv4Address sender, sys::Ipv4Address target,
                               const stack::MacAddress& sender_mac = kGuestMac);
 [[nodiscard]] Data mss_option(std::uint16_t mss);
@@ -112,10 +130,12 @@ struct LinkRules {
   bool vnet = true;
   unsigned mtu = 1500;
   std::uint16_t mss = 0;  // of the guest's end of this connection, 0: not known
+  bool cuts_udp = false;  // the guest's kernel cuts several datagrams that come as one
 };
 // What is wrong with a frame that was sent to the guest; empty when it is in order. Checks the header and
 // transport checksums (full, or partial where the virtio header says so), every length, and that a
-// super-segment is marked as one exactly when it is larger than the guest's MSS.
+// super-segment is marked as one exactly when it is larger than the guest's MSS. The transport checksum of a
+// packet in fragments can be checked only once it is whole (FragmentCollector).
 [[nodiscard]] std::string find_fault(const stack::VnetHeader& vnet, sys::Bytes frame, const LinkRules& rules);
 
 }  // namespace l4n::integration

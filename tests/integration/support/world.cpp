@@ -16,12 +16,13 @@ nat::Gateway::Config config_of(const WorldOptions& options) {
   config.policy = options.policy;
   config.mtu = options.mtu;
   config.tcp = options.tcp;
+  config.udp_flows = options.udp_flows;
   return config;
 }
 
 }  // namespace
 
-World::World(const WorldOptions& options) : port(options.vnet, options.mtu) {
+World::World(const WorldOptions& options) : port(options.vnet, options.mtu, options.cuts_udp) {
   const nat::Gateway::Environment environment{timers, graveyard, clock, log, port, host};
   gateway = std::make_unique<nat::Gateway>(environment, config_of(options));
 }
@@ -39,9 +40,14 @@ World::~World() {
     peer->vanish();
   }
   // Connects without an answer, unanswered SYN-ACKs and questions to silent servers all have their time.
-  advance(std::chrono::minutes(2));
+  const bool has_udp = gateway != nullptr && gateway->udp().flows() > 0;
+  advance(has_udp ? std::chrono::minutes(5) : std::chrono::minutes(2));
   if (gateway != nullptr) {
     CHECK(flows() == 0);
+    CHECK(gateway->udp().flows() == 0);
+    CHECK(gateway->icmp().flows() == 0);
+    CHECK(gateway->reassembly().pending() == 0);
+    CHECK(gateway->reassembly().bytes() == 0);
     CHECK(buffers() == 0);
     CHECK(gateway->dns().pending() == 0);
     CHECK(gateway->guest_tcp().ticking() == 0);
@@ -49,6 +55,7 @@ World::~World() {
   }
   CHECK(timers.armed_count() == 0);
   CHECK(host.open_sockets() == 0);
+  CHECK(port.incomplete() == 0);
 }
 
 GuestPeer& World::peer(const PeerOptions& options) {
@@ -74,6 +81,17 @@ void World::stop_gateway() {
 }
 
 void World::inject_ip(sys::Bytes packet) { port.inject(ethernet_frame(stack::kEtherTypeIpv4, packet)); }
+
+void World::inject_fragmented(sys::Bytes packet) {
+  for (const Data& piece : fragment(packet, port.mtu())) {
+    inject_ip(piece);
+  }
+}
+
+void World::send_udp(const sys::Endpoint& to, sys::Bytes payload, const UdpSender& sender) {
+  inject_fragmented(udp_packet(sender.local.address.v4(), to.address.v4(),
+                               {sender.local.port, to.port, {payload.begin(), payload.end()}}, sender.ip));
+}
 
 void World::turn() {
   host.deliver_events();
@@ -147,6 +165,21 @@ std::vector<Packet> World::icmp() const {
   std::vector<Packet> found;
   std::copy_if(others.begin(), others.end(), std::back_inserter(found),
                [](const Packet& packet) { return packet.icmp.has_value(); });
+  return found;
+}
+
+std::vector<GuestDatagram> World::datagrams() const {
+  std::vector<GuestDatagram> found;
+  for (const Packet& packet : others) {
+    if (!packet.udp) {
+      continue;
+    }
+    for (Data& payload : cut(packet.udp->payload, packet.vnet.gso_size)) {
+      found.push_back({{packet.source, packet.udp->source_port},
+                       {packet.destination, packet.udp->destination_port},
+                       std::move(payload)});
+    }
+  }
   return found;
 }
 

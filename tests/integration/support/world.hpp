@@ -29,6 +29,21 @@ struct WorldOptions {
   bool vnet = true;
   nat::PolicyConfig policy = {};
   nat::TcpNat::Limits tcp = {};
+  std::size_t udp_flows = 4096;
+  bool cuts_udp = false;  // the guest takes several datagrams in one frame
+};
+
+// How the guest sends a datagram.
+struct UdpSender {
+  sys::Endpoint local{kGuestAddress, 5000};
+  Ipv4Fields ip = {};
+};
+
+// A datagram that has come to the guest.
+struct GuestDatagram {
+  sys::Endpoint source;
+  sys::Endpoint destination;
+  Data payload;
 };
 
 class World {
@@ -46,6 +61,10 @@ class World {
 
   // A packet of the guest from its IP header on, with all checksums full.
   void inject_ip(sys::Bytes packet);
+  // The same, in fragments where the MTU wants them.
+  void inject_fragmented(sys::Bytes packet);
+  // The guest sends a datagram. It is on its way: see settle().
+  void send_udp(const sys::Endpoint& to, sys::Bytes payload, const UdpSender& sender = {});
 
   // One turn of the loop.
   void turn();
@@ -73,6 +92,8 @@ class World {
   std::vector<Packet> others;
   // The ICMP messages among them.
   [[nodiscard]] std::vector<Packet> icmp() const;
+  // The UDP datagrams among them, as an application in the guest receives them.
+  [[nodiscard]] std::vector<GuestDatagram> datagrams() const;
 
   sys::ManualClock clock;
   sys::TimerQueue timers{clock};
