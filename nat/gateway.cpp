@@ -33,7 +33,8 @@ Gateway::Gateway(const Environment& e, const Config& config)
       icmp_(link_, e.host, e.timers, e.log, policy_),
       dhcp_({policy_.network, config.mtu, policy_.dns}, e.clock),
       dns_(link_, e.host, resolvers_, e.timers, e.graveyard),
-      forwards_({e.host, tcp_, neighbours_, e.timers, e.log, policy_}) {
+      udp_forwards_({link_, guest_tcp_.buffers(), neighbours_, e.host, e.timers, policy_}),
+      forwards_({e.host, tcp_, udp_forwards_, neighbours_, e.timers, e.log, policy_}) {
   reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
     link_.send_icmp_error(source_mac, policy_.gateway(), stack::IcmpType::kTimeExceeded,
                           stack::IcmpTimeExceeded::kReassembly, packet);
@@ -153,6 +154,14 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
   }
   if (!source_allowed(policy_, datagram.packet.ip.source)) {
     ++counters_.denied;
+    return;
+  }
+  if (udp_forwards_.is_answer(datagram)) {
+    if (ttl_expires_here(datagram.packet.ip, policy_.gateway())) {
+      send_time_exceeded(link_, policy_.gateway(), datagram.packet);
+    } else {
+      udp_forwards_.on_datagram(datagram);
+    }
     return;
   }
   const Decision decision = decide(policy_, Protocol::udp, datagram.destination());

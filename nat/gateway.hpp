@@ -74,6 +74,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const TcpNat& tcp() const noexcept { return tcp_; }
   [[nodiscard]] const stack::GuestTcp& guest_tcp() const noexcept { return guest_tcp_; }
   [[nodiscard]] const UdpNat& udp() const noexcept { return udp_; }
+  [[nodiscard]] const UdpForwards& udp_forwards() const noexcept { return udp_forwards_; }
   [[nodiscard]] const IcmpNat& icmp() const noexcept { return icmp_; }
   [[nodiscard]] const stack::Reassembly& reassembly() const noexcept { return reassembly_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
@@ -107,6 +108,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   IcmpNat icmp_;
   DhcpServer dhcp_;
   DnsForwarder dns_;
+  UdpForwards udp_forwards_;
   PortForwards forwards_;
   std::function<void()> port_closed_;
   Counters counters_;

@@ -134,6 +134,12 @@ class Host : public PingHost {
                                                                    HostObserver& observer) = 0;
   // A socket for one endpoint of the guest and all its peers.
   virtual sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) = 0;
+  // One that is bound to a local address, for a port forward; port 0 lets the system choose one.
+  struct BoundUdp {
+    std::unique_ptr<HostUdp> socket;
+    sys::Endpoint address;
+  };
+  virtual sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, HostUdpObserver& observer) = 0;
 };
 
 }  // namespace l4n::nat

@@ -22,6 +22,9 @@ class HostSockets final : public Host {
   sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) override {
     return open_kernel_udp(loop_, is_v4, observer);
   }
+  sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, HostUdpObserver& observer) override {
+    return bind_kernel_udp(loop_, address, observer);
+  }
   sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override {
     return ping_.open_ping(observer);
   }

@@ -22,6 +22,8 @@ struct UdpHeaderFields {
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   bool dont_fragment = false;
+  // The local address to send from; 0.0.0.0 is the system's choice. Not kept.
+  sys::Ipv4Address source;
 
   friend bool operator==(const UdpHeaderFields&, const UdpHeaderFields&) = default;
 };
@@ -43,6 +45,7 @@ class HostUdp {
     std::size_t bytes = 0;           // 0 is an empty datagram when the status is `done`
     std::uint16_t segment_size = 0;  // not 0: several datagrams of this size, the last one may be shorter
     sys::Endpoint source;
+    std::optional<sys::IpAddress> local;  // the address of ours that it was sent to, where known
   };
   // An ICMP error about a datagram that was sent earlier.
   struct Failure {

@@ -23,6 +23,40 @@
 namespace l4n::nat {
 namespace {
 
+// The control messages of one send.
+class SendControl {
+ public:
+  explicit SendControl(msghdr& message) noexcept : message_(message) {}
+
+  void add_segment_size(std::uint16_t size) noexcept { add(IPPROTO_UDP, UDP_SEGMENT, size); }
+  void add_source(sys::Ipv4Address source) noexcept {
+    in_pktinfo info{};
+    info.ipi_spec_dst.s_addr = htonl(source.value);
+    add(IPPROTO_IP, IP_PKTINFO, info);
+  }
+
+ private:
+  template <class T>
+  void add(int level, int type, const T& value) noexcept {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof value)> one{};
+    cmsghdr header{};
+    header.cmsg_level = level;
+    header.cmsg_type = type;
+    header.cmsg_len = CMSG_LEN(sizeof value);
+    std::memcpy(one.data(), &header, sizeof header);
+    std::memcpy(&one[CMSG_LEN(0)], &value, sizeof value);
+    std::memcpy(&space_[size_], one.data(), one.size());
+    size_ += one.size();
+    message_.msg_control = space_.data();
+    message_.msg_controllen = size_;
+  }
+
+  msghdr& message_;
+  alignas(cmsghdr)
+      std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t)) + CMSG_SPACE(sizeof(in_pktinfo))> space_{};
+  std::size_t size_ = 0;
+};
+
 class KernelUdp final : public HostUdp, private sys::EventHandler {
  public:
   KernelUdp(sys::EventLoop& loop, HostUdpObserver& observer, sys::Fd fd) noexcept
@@ -46,15 +80,12 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     message.msg_namelen = address.length;
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof segment_size)> control{};
+    SendControl control(message);
     if (segment_size > 0) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = IPPROTO_UDP;
-      header->cmsg_type = UDP_SEGMENT;
-      header->cmsg_len = CMSG_LEN(sizeof segment_size);
-      std::memcpy(CMSG_DATA(header), &segment_size, sizeof segment_size);
+      control.add_segment_size(segment_size);
+    }
+    if (fields.source != sys::Ipv4Address{}) {
+      control.add_source(fields.source);
     }
     return sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
   }
@@ -75,7 +106,7 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     received.status = sys::IoStatus::done;
     received.bytes = message.bytes().size();
     received.source = *source;
-    received.segment_size = segment_size_of(message.header());
+    read_control(message.header(), received);
     return received;
   }
 
@@ -112,16 +143,20 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     fields_ = fields;
   }
 
-  static std::uint16_t segment_size_of(msghdr& message) noexcept {
+  static void read_control(msghdr& message, Received& received) noexcept {
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
       if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO) {
         int size = 0;
         std::memcpy(&size, CMSG_DATA(header), sizeof size);
-        return static_cast<std::uint16_t>(size);
+        received.segment_size = static_cast<std::uint16_t>(size);
+      } else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
+        in_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(header), sizeof info);
+        // Where it arrived, and not its destination: a broadcast cannot be answered from.
+        received.local = sys::IpAddress(sys::Ipv4Address{ntohl(info.ipi_spec_dst.s_addr)});
       }
     }
-    return 0;
   }
 
   sys::EventLoop& loop_;
@@ -132,9 +167,38 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
 
 }  // namespace
 
+namespace {
+
+sys::Fd udp_socket(bool is_v4) noexcept {
+  return sys::Fd(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+}  // namespace
+
+sys::Result<Host::BoundUdp> bind_kernel_udp(sys::EventLoop& loop, const sys::Endpoint& address,
+                                            HostUdpObserver& observer) {
+  sys::Fd fd = udp_socket(address.address.is_v4());
+  if (!fd.valid()) {
+    return sys::errno_error("cannot create a UDP socket");
+  }
+  const sys::SocketAddress at = sys::to_socket_address(address);
+  if (::bind(fd.get(), at.get(), at.length) != 0) {
+    return sys::errno_error("cannot bind to " + sys::to_string(address));
+  }
+  const auto bound = local_endpoint(fd.get());
+  if (!bound) {
+    return sys::errno_error("cannot read the address of a UDP socket");
+  }
+  auto udp = std::make_unique<KernelUdp>(loop, observer, std::move(fd));
+  if (auto started = udp->start(); !started) {
+    return started.error();
+  }
+  return Host::BoundUdp{std::move(udp), *bound};
+}
+
 sys::Result<std::unique_ptr<HostUdp>> open_kernel_udp(sys::EventLoop& loop, bool is_v4,
                                                       HostUdpObserver& observer) {
-  sys::Fd fd(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sys::Fd fd = udp_socket(is_v4);
   if (!fd.valid()) {
     return sys::errno_error("cannot create a UDP socket");
   }

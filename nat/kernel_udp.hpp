@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "nat/host_udp.hpp"
+#include "nat/host.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/result.hpp"
 
@@ -12,5 +12,9 @@ namespace l4n::nat {
 // An unbound socket: the kernel gives it a port with the first datagram. Both outlive it.
 [[nodiscard]] sys::Result<std::unique_ptr<HostUdp>> open_kernel_udp(sys::EventLoop& loop, bool is_v4,
                                                                     HostUdpObserver& observer);
+
+// One that is bound to a local address.
+[[nodiscard]] sys::Result<Host::BoundUdp> bind_kernel_udp(sys::EventLoop& loop, const sys::Endpoint& address,
+                                                          HostUdpObserver& observer);
 
 }  // namespace l4n::nat

@@ -156,6 +156,14 @@ sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& cl
   return as_it_is ? client : sys::Endpoint{config.network6->host(2), client.port};
 }
 
+sys::Endpoint next_source(sys::Endpoint source) noexcept {
+  constexpr std::uint16_t kFirstPort = 1024;
+  constexpr std::uint16_t kStep = 7919;  // a prime, so that all ports come up
+  const auto port = static_cast<std::uint16_t>(source.port + kStep);
+  source.port = port < kFirstPort ? static_cast<std::uint16_t>(port + kFirstPort) : port;
+  return source;
+}
+
 bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept {
   return address == config.gateway() || (config.dns && address == config.dns_server());
 }

@@ -56,6 +56,12 @@ struct Decision {
 // from.
 [[nodiscard]] sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept;
 
+// Where two clients look alike to the guest, the later one is shown at the next of these: the same address,
+// another port.
+[[nodiscard]] sys::Endpoint next_source(sys::Endpoint source) noexcept;
+// How many of them are worth trying.
+inline constexpr int kMostSources = 64;
+
 // Whether ARP is answered for this address.
 [[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
 

@@ -78,6 +78,7 @@ class PortForwards::TcpPort final : private HostListenerObserver, private sys::T
 struct PortForwards::Active {
   Forward forward;
   std::vector<std::unique_ptr<TcpPort>> tcp;
+  std::vector<std::unique_ptr<UdpForwards::Port>> udp;
 };
 
 PortForwards::PortForwards(const Environment& environment) noexcept : environment_(environment) {}
@@ -106,14 +107,26 @@ sys::Result<Forward> PortForwards::add(const ForwardRule& rule) {
 }
 
 sys::Result<void> PortForwards::open(Active& active, const sys::Endpoint& host, const sys::Endpoint& guest) {
-  auto port = std::make_unique<TcpPort>(environment_, guest);
-  if (auto started = port->start(host); !started) {
-    return started;
+  ForwardRule& rule = active.forward.rule;
+  std::uint16_t chosen = 0;
+  if (rule.protocol == ForwardProtocol::tcp) {
+    auto port = std::make_unique<TcpPort>(environment_, guest);
+    if (auto started = port->start(host); !started) {
+      return started;
+    }
+    chosen = port->port();
+    active.tcp.push_back(std::move(port));
+  } else {
+    auto port = environment_.udp.open(host, guest);
+    if (!port) {
+      return port.error();
+    }
+    chosen = (*port)->address().port;
+    active.udp.push_back(*std::move(port));
   }
-  if (active.forward.rule.host.port == 0) {
-    active.forward.rule.host.port = port->port();
+  if (rule.host.port == 0) {
+    rule.host.port = chosen;
   }
-  active.tcp.push_back(std::move(port));
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "nat/host.hpp"
 #include "nat/policy.hpp"
 #include "nat/tcp_nat.hpp"
+#include "nat/udp_forwards.hpp"
 #include "netns/sys/log.hpp"
 #include "stack/neighbours.hpp"
 
@@ -22,6 +23,7 @@ class PortForwards final : public ForwardControl {
   struct Environment {
     Host& host;
     TcpNat& tcp;
+    UdpForwards& udp;
     stack::Neighbours& neighbours;
     sys::TimerQueue& timers;
     sys::Log& log;

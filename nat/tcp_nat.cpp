@@ -117,16 +117,12 @@ void TcpNat::on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& 
 // A key that no flow has. Two clients may look alike to the guest (several addresses of the host's loopback
 // are one gateway): the second one gets another port.
 std::optional<stack::FlowKey> TcpNat::free_key(const sys::Endpoint& guest, sys::Endpoint seen) const {
-  constexpr int kTries = 64;
-  constexpr std::uint16_t kFirstPort = 1024;
-  constexpr std::uint16_t kStep = 7919;  // a prime, so that all ports come up
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kMostSources; ++i) {
     const stack::FlowKey key(guest, seen);
     if (!table_.find(key)) {
       return key;
     }
-    const auto port = static_cast<std::uint16_t>(seen.port + kStep);
-    seen.port = port < kFirstPort ? static_cast<std::uint16_t>(port + kFirstPort) : port;
+    seen = next_source(seen);
   }
   return std::nullopt;
 }

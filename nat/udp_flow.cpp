@@ -21,13 +21,15 @@ constexpr std::size_t kLargestRealMtu = 1500;
 
 constexpr std::uint16_t kDnsPort = 53;
 
-UdpHeaderFields fields_of(const stack::UdpDatagram& datagram) noexcept {
-  const stack::Ipv4Header& ip = datagram.packet.ip;
-  return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1), ip.tos,
-          ip.dont_fragment && ip.total_length <= kLargestRealMtu};
-}
-
 }  // namespace
+
+UdpHeaderFields outgoing_fields(const stack::UdpDatagram& datagram) noexcept {
+  const stack::Ipv4Header& ip = datagram.packet.ip;
+  return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1),
+          ip.tos,
+          ip.dont_fragment && ip.total_length <= kLargestRealMtu,
+          {}};
+}
 
 UdpFlow::UdpFlow(UdpNat& nat, Handle handle, const sys::Endpoint& guest)
     : nat_(nat), handle_(handle), guest_(guest), last_used_(nat.timers_.now()), timer_(nat.timers_, *this) {}
@@ -61,7 +63,7 @@ void UdpFlow::on_datagram(const stack::UdpDatagram& datagram, const sys::Endpoin
   guest_id_ = datagram.packet.ip.id;
   last_destination_port_ = datagram.udp.destination_port;
   nat_.used(*this);
-  const UdpHeaderFields fields = fields_of(datagram);
+  const UdpHeaderFields fields = outgoing_fields(datagram);
   const bool joins = !batch_.parts.empty() && datagram.segment_size == 0 && fits(datagram, to, fields);
   if (!joins) {
     flush();

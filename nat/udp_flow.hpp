@@ -21,6 +21,10 @@ namespace l4n::nat {
 
 class UdpNat;
 
+// The header fields with which a datagram of the guest goes on: a router was passed, and DF counts only for
+// what fits a real link.
+[[nodiscard]] UdpHeaderFields outgoing_fields(const stack::UdpDatagram& datagram) noexcept;
+
 class UdpFlow final : public sys::Buried, private HostUdpObserver, private sys::TimerHandler {
  public:
   UdpFlow(UdpNat& nat, Handle handle, const sys::Endpoint& guest);

@@ -6,6 +6,12 @@
 #include <cerrno>
 
 namespace l4n::integration {
+namespace {
+
+// What the system chooses for port 0.
+constexpr std::uint16_t kFreePort = 45678;
+
+}  // namespace
 
 // Readiness as epoll tells it, edge by edge; calls as the kernel answers them.
 class FakeStream final : public nat::HostStream {
@@ -269,7 +275,6 @@ sys::Result<std::unique_ptr<nat::HostDatagram>> FakeHost::open_datagram(const na
 
 sys::Result<std::unique_ptr<nat::HostListener>> FakeHost::listen(const sys::Endpoint& address,
                                                                  nat::HostListenerObserver& observer) {
-  constexpr std::uint16_t kFreePort = 45678;
   if (const auto refused = refused_ports_.find(address.port); refused != refused_ports_.end()) {
     return sys::errno_error(refused->second, "cannot bind to " + sys::to_string(address));
   }
@@ -303,6 +308,18 @@ bool FakeHost::has_events() const noexcept {
 sys::Result<std::unique_ptr<nat::HostUdp>> FakeHost::open_udp(bool is_v4, nat::HostUdpObserver& observer) {
   CHECK(is_v4);
   return udp.open(observer);
+}
+
+sys::Result<nat::Host::BoundUdp> FakeHost::bind_udp(const sys::Endpoint& address,
+                                                    nat::HostUdpObserver& observer) {
+  if (const auto refused = refused_ports_.find(address.port); refused != refused_ports_.end()) {
+    return sys::errno_error(refused->second, "cannot bind to " + sys::to_string(address));
+  }
+  auto socket = udp.open(observer);
+  if (!socket) {
+    return socket.error();
+  }
+  return BoundUdp{*std::move(socket), {address.address, address.port == 0 ? kFreePort : address.port}};
 }
 
 bool FakeHost::deliver_events() {

@@ -167,6 +167,7 @@ class FakeHost final : public nat::Host {
   sys::Result<std::unique_ptr<nat::HostDatagram>> open_datagram(const nat::HostTarget& target,
                                                                 nat::HostObserver& observer) override;
   sys::Result<std::unique_ptr<nat::HostUdp>> open_udp(bool is_v4, nat::HostUdpObserver& observer) override;
+  sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, nat::HostUdpObserver& observer) override;
   sys::Result<std::unique_ptr<nat::HostPing>> open_ping(nat::HostPingObserver& observer) override {
     return ping.open_ping(observer);
   }

@@ -41,6 +41,7 @@ class FakeUdp final : public nat::HostUdp {
     s.arrived_.pop_front();
     received.status = sys::IoStatus::done;
     received.bytes = std::min(arrived.payload.size(), into.size());
+    received.local = arrived.local;
     received.source = arrived.from;
     received.segment_size = arrived.segment_size;
     std::copy_n(arrived.payload.begin(), received.bytes, into.begin());
@@ -67,7 +68,7 @@ class FakeUdp final : public nat::HostUdp {
 // --- HostUdpSocket ---
 
 void HostUdpSocket::deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size) {
-  arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size});
+  arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size, local_});
 }
 
 void HostUdpSocket::fail(const nat::HostError& error, const sys::Endpoint& destination, sys::Bytes payload) {

@@ -30,6 +30,8 @@ class HostUdpSocket {
   // --- what the outside does ---
   // A datagram arrives; with `segment_size` several, joined by the kernel (UDP_GRO).
   void deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size = 0);
+  // The address of the host's that the datagrams from now on were sent to.
+  void set_local(sys::Ipv4Address local) noexcept { local_ = local; }
   // An ICMP error arrives about a datagram to `destination`, of which it quotes `payload`.
   void fail(const nat::HostError& error, const sys::Endpoint& destination, sys::Bytes payload = {});
   // The peer's machine says that nobody listens there. `offender`: nothing when that is the host itself.
@@ -62,6 +64,7 @@ class HostUdpSocket {
     sys::Endpoint from;
     Data payload;
     std::uint16_t segment_size = 0;
+    std::optional<sys::IpAddress> local;
   };
 
   [[nodiscard]] bool has_error() const noexcept { return error_ != 0 || !failures_.empty(); }
@@ -71,6 +74,7 @@ class HostUdpSocket {
 
   nat::HostUdpObserver* observer_ = nullptr;
   std::deque<Arrived> arrived_;
+  std::optional<sys::IpAddress> local_;
   std::deque<nat::HostUdp::Failure> failures_;  // the error queue
   int error_ = 0;                               // SO_ERROR: told once, by whichever call comes first
   int broken_ = 0;
