@@ -51,6 +51,9 @@ struct Decision {
 // are fine: nested bridges and pods send from their own.
 [[nodiscard]] bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept;
 
+// A broadcast (limited, or of the guest's network), multicast or reserved address: not one host's.
+[[nodiscard]] bool is_group_address(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
+
 // Whether ARP is answered for this address.
 [[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
 
