@@ -88,6 +88,11 @@ void Gateway::dispatch(stack::FrameBufferPtr frame) {
     bytes = bytes.subspan(stack::VnetHeader::kSize);
   }
   stack::Ingress ingress = stack::classify(vnet, bytes);
+  const stack::IpPacket* packet = stack::ip_packet(ingress);
+  if (packet != nullptr && packet->group_frame && !is_group_address(policy_, packet->ip.destination)) {
+    on(stack::Dropped{stack::DropReason::group_frame});
+    return;
+  }
   if (const auto* fragment = std::get_if<stack::IpFragment>(&ingress)) {
     frame = reassemble(*fragment);
     if (!frame) {
@@ -140,7 +145,10 @@ void Gateway::on(const stack::ArpFrame& frame) {
 }
 
 void Gateway::on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
-  if (!source_allowed(policy_, segment.packet.ip.source)) {
+  const stack::Ipv4Header& ip = segment.packet.ip;
+  // A segment to a group is discarded in silence: so RFC 9293 3.9.2.3 of a SYN, and no other may cause a
+  // reset that would come from that address.
+  if (!source_allowed(policy_, ip.source) || is_group_address(policy_, ip.destination)) {
     ++counters_.denied;
     return;
   }

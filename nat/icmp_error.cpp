@@ -54,8 +54,19 @@ std::optional<HostError> error_of(const cmsghdr& control) noexcept {
     return std::nullopt;
   }
   const IcmpReason reason{entry->ee_type, entry->ee_code};
-  const std::uint16_t mtu = reason == kFragmentationNeeded ? clamped_mtu(entry->ee_info) : std::uint16_t{0};
-  return HostError{code, reason, mtu, offender_of(control)};
+  HostError error{code, reason, 0, offender_of(control)};
+  if (reason == kFragmentationNeeded) {
+    error.mtu = clamped_mtu(entry->ee_info);
+  } else if (reason.type == IcmpType::kParameterProblem) {
+    error.pointer = static_cast<std::uint8_t>(entry->ee_info);
+  }
+  return error;
+}
+
+// Source quench is deprecated (RFC 6633), and a redirect is about the host's own network.
+bool is_relayed(std::uint8_t type) noexcept {
+  return type == IcmpType::kUnreachable || type == IcmpType::kTimeExceeded ||
+         type == IcmpType::kParameterProblem;
 }
 
 }  // namespace
@@ -131,12 +142,13 @@ std::vector<std::byte> guest_udp_packet(stack::Ipv4Header header, std::uint16_t 
 
 bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, sys::Ipv4Address gateway,
                      const HostError& error, sys::Bytes packet) noexcept {
-  if (!error.reason ||
-      (error.reason->type != IcmpType::kUnreachable && error.reason->type != IcmpType::kTimeExceeded)) {
+  if (!error.reason || !is_relayed(error.reason->type)) {
     return false;
   }
+  const std::uint32_t second_word =
+      error.reason->type == IcmpType::kParameterProblem ? std::uint32_t{error.pointer} << 24U : error.mtu;
   link.send_icmp_error(to, error.offender.value_or(gateway), error.reason->type, error.reason->code, packet,
-                       error.mtu);
+                       second_word);
   return true;
 }
 

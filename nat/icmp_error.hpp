@@ -34,6 +34,7 @@ struct HostError {
   std::uint16_t mtu = 0;             // next-hop MTU, with "fragmentation needed"; 0: not known
   // Who said so; nothing when it was the host itself.
   std::optional<sys::Ipv4Address> offender;
+  std::uint8_t pointer = 0;  // the octet in error, with "parameter problem"
 };
 
 // A send that failed at once. `mtu`: of the way, where EMSGSIZE came with one.

@@ -67,8 +67,7 @@ Decision decide_v4(const PolicyConfig& config, Protocol protocol, Ipv4Address to
   if (config.dns && to == config.dns_server()) {
     return to_dns_server(protocol, port);
   }
-  if (to == config.network.broadcast() || is_multicast_or_reserved(to) || is_loopback(to) ||
-      is_this_network(to)) {
+  if (is_group_address(config, to) || is_loopback(to) || is_this_network(to)) {
     return {Verdict::drop, {}};
   }
   if (config.network.contains(to)) {
@@ -134,8 +133,8 @@ Decision decide(const PolicyConfig& config, Protocol protocol, const sys::Endpoi
 bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept {
   if (source.is_v4()) {
     const Ipv4Address from = source.v4();
-    return from != config.gateway() && from != config.dns_server() && from != config.network.broadcast() &&
-           !is_multicast_or_reserved(from) && !is_loopback(from) && !is_this_network(from);
+    return from != config.gateway() && from != config.dns_server() && !is_group_address(config, from) &&
+           !is_loopback(from) && !is_this_network(from);
   }
   const Ipv6Address& from = source.v6();
   return config.network6 && from != config.network6->host(2) && from != config.network6->host(3) &&
@@ -162,6 +161,10 @@ sys::Endpoint next_source(sys::Endpoint source) noexcept {
   const auto port = static_cast<std::uint16_t>(source.port + kStep);
   source.port = port < kFirstPort ? static_cast<std::uint16_t>(port + kFirstPort) : port;
   return source;
+}
+
+bool is_group_address(const PolicyConfig& config, Ipv4Address address) noexcept {
+  return address == config.network.broadcast() || is_multicast_or_reserved(address);
 }
 
 bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept {

@@ -62,6 +62,9 @@ struct Decision {
 // How many of them are worth trying.
 inline constexpr int kMostSources = 64;
 
+// A broadcast (limited, or of the guest's network), multicast or reserved address: not one host's.
+[[nodiscard]] bool is_group_address(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
+
 // Whether ARP is answered for this address.
 [[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
 

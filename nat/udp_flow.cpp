@@ -200,8 +200,11 @@ void UdpFlow::deliver(const HostUdp::Received& received, sys::Bytes data) noexce
     ++nat_.counters_.denied_inbound;
     return;
   }
-  nat_.answered(*this);
   last_used_ = nat_.timers_.now();
+  if (!answered_) {
+    nat_.answered(*this);
+    timer_.arm(idle_time());  // may be shorter than that of a flow without an answer
+  }
   const std::size_t segment = received.segment_size == 0 ? data.size() : received.segment_size;
   nat_.counters_.received += segment == 0 ? 1 : (data.size() + segment - 1) / segment;
   nat_.link_.send_udp_batch(mac_, *source, guest_, data, segment);

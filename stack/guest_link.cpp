@@ -133,7 +133,7 @@ void GuestLink::send_fragments(const MacAddress& to, Ipv4Header header, std::spa
 }
 
 void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type,
-                                std::uint8_t code, sys::Bytes original, std::uint16_t next_hop_mtu) noexcept {
+                                std::uint8_t code, sys::Bytes original, std::uint32_t second_word) noexcept {
   const auto ip = decode_quoted_ipv4(original);
   if (!ip || !may_send_icmp_error(original)) {
     return;
@@ -145,8 +145,7 @@ void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, s
   w.u8(type);
   w.u8(code);
   w.be16(0);
-  w.be16(0);
-  w.be16(next_hop_mtu);
+  w.be32(second_word);
   w.bytes(quoted);
   const auto used = std::span(message).first(w.size());
   sys::store_be16(&message[2], internet_checksum(used));

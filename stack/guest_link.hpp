@@ -49,9 +49,10 @@ class GuestLink {
   void send_ipv4(const MacAddress& to, const Ipv4Header& header, sys::Bytes payload) noexcept;
   // An ICMP error (RFC 792) from `source` that quotes `original`, the guest's own packet from its IP header
   // on, as far as 576 bytes allow (RFC 1812 4.3.2.3); `original` may be cut short already. Nothing is sent
-  // where may_send_icmp_error() forbids it. `next_hop_mtu` is for "fragmentation needed" (RFC 1191 4).
+  // where may_send_icmp_error() forbids it. `second_word` of the ICMP header: with "fragmentation needed" the
+  // next-hop MTU (RFC 1191 4), with "parameter problem" the pointer in its first octet.
   void send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type, std::uint8_t code,
-                       sys::Bytes original, std::uint16_t next_hop_mtu = 0) noexcept;
+                       sys::Bytes original, std::uint32_t second_word = 0) noexcept;
   // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones);
   // at most 65,507 bytes of payload, in fragments where the MTU wants it.
   void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,

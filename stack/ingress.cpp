@@ -54,12 +54,14 @@ Ingress ip_fragment(const IpPacket& ip) noexcept {
   }
 }
 
-Ingress ipv4_packet(const VnetHeader& vnet, const MacAddress& source_mac, sys::MutableBytes packet) noexcept {
+Ingress ipv4_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
+                    sys::MutableBytes packet) noexcept {
   const auto ip = decode_ipv4(packet);
   if (!ip) {
     return Dropped{DropReason::bad_ip_header};
   }
-  const IpPacket common{source_mac, *ip, packet.first(ip->total_length)};
+  const IpPacket common{ethernet.source, *ip, packet.first(ip->total_length),
+                        is_multicast(ethernet.destination)};
   if (ip->is_fragment()) {
     return ip_fragment(common);
   }
@@ -95,6 +97,8 @@ const char* to_string(DropReason reason) noexcept {
       return "bad checksum";
     case DropReason::unknown_protocol:
       return "unknown IP protocol";
+    case DropReason::group_frame:
+      return "broadcast frame with a packet for one host";
     case DropReason::count:
       break;
   }
@@ -117,10 +121,24 @@ Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept {
     case kEtherTypeArp:
       return ArpFrame{ethernet->source, packet};
     case kEtherTypeIpv4:
-      return ipv4_packet(vnet, ethernet->source, packet);
+      return ipv4_packet(vnet, *ethernet, packet);
     default:
       return Dropped{DropReason::unknown_type};
   }
+}
+
+const IpPacket* ip_packet(const Ingress& ingress) noexcept {
+  if (const auto* segment = std::get_if<TcpSegment>(&ingress)) {
+    return &segment->packet;
+  }
+  if (const auto* datagram = std::get_if<UdpDatagram>(&ingress)) {
+    return &datagram->packet;
+  }
+  if (const auto* message = std::get_if<IcmpMessage>(&ingress)) {
+    return &message->packet;
+  }
+  const auto* fragment = std::get_if<IpFragment>(&ingress);
+  return fragment == nullptr ? nullptr : &fragment->packet;
 }
 
 }  // namespace l4n::stack

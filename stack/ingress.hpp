@@ -22,6 +22,7 @@ enum class DropReason : std::uint8_t {
   bad_transport_header,
   bad_checksum,
   unknown_protocol,
+  group_frame,  // a broadcast or multicast frame that carries a packet for one host
   count,
 };
 [[nodiscard]] const char* to_string(DropReason reason) noexcept;
@@ -40,6 +41,9 @@ struct IpPacket {
   MacAddress source_mac{};
   Ipv4Header ip;
   sys::Bytes packet;
+  // The frame went to the broadcast or a multicast address. No ICMP error and no reset may answer it
+  // (RFC 1122 3.2.2), and what is in it for one host only is not forwarded (RFC 1812 5.3.4).
+  bool group_frame = false;
 
   [[nodiscard]] sys::Bytes payload() const noexcept { return packet.subspan(ip.header_length); }
 };
@@ -82,6 +86,9 @@ struct IcmpMessage {
 };
 
 using Ingress = std::variant<Dropped, ArpFrame, IpFragment, TcpSegment, UdpDatagram, IcmpMessage>;
+
+// The IP packet that it is, or null.
+[[nodiscard]] const IpPacket* ip_packet(const Ingress& ingress) noexcept;
 
 // `frame` begins at the Ethernet header; `vnet` is the header in front of it, all zero when there was none.
 [[nodiscard]] Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept;

@@ -99,6 +99,7 @@ struct IcmpType {
   static constexpr std::uint8_t kUnreachable = 3;
   static constexpr std::uint8_t kEchoRequest = 8;
   static constexpr std::uint8_t kTimeExceeded = 11;
+  static constexpr std::uint8_t kParameterProblem = 12;
 };
 // Codes of kUnreachable.
 struct IcmpUnreachable {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "tests/integration/support/world.hpp"
 
@@ -142,7 +143,7 @@ TEST_CASE_FIXTURE(ForwardWorld, "a guest that refuses gives the client a reset")
 
 TEST_CASE_FIXTURE(ForwardWorld, "in SYN-SENT only an answer to our SYN counts (RFC 9293 3.10.7.3)") {
   struct Row {
-    const char* what;
+    std::string what;
     std::uint8_t flags;
     std::uint32_t ack_offset;  // to what acknowledges the SYN
     bool reset_expected;
@@ -298,7 +299,7 @@ TEST_CASE_FIXTURE(ForwardWorld, "port 0: the system chooses, and the forward say
 
 TEST_CASE_FIXTURE(ForwardWorld, "rules that cannot be") {
   struct Row {
-    const char* what;
+    std::string what;
     nat::ForwardRule rule;
     int error;
   };

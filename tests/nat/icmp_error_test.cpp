@@ -132,6 +132,13 @@ TEST_CASE("icmp error: entries of the error queue") {
     CHECK(error->mtu == 1280);
     CHECK(error->offender == kRouter);
   }
+  SUBCASE("parameter problem") {
+    const auto error = Control().add_error(icmp_entry(EPROTO, 12, 0, 9), kRouter).parse();
+    REQUIRE(error.has_value());
+    CHECK(error->reason == IcmpReason{12, 0});
+    CHECK(error->pointer == 9);
+    CHECK(error->mtu == 0);
+  }
   SUBCASE("an MTU that no 16 bits can hold") {
     const auto error = Control().add_error(icmp_entry(EMSGSIZE, 3, 4, 70000), kRouter).parse();
     REQUIRE(error.has_value());
@@ -231,6 +238,7 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
       {"router", {EHOSTUNREACH, IcmpReason{11, 0}, 0, kRouter}, kRouter, 0},
       {"path MTU", {EMSGSIZE, IcmpReason{3, 4}, 1400, kRouter}, kRouter, 1400},
       {"host itself", {ECONNREFUSED, IcmpReason{3, 3}, 0, std::nullopt}, kGateway, 0},
+      {"parameter problem", {EPROTO, IcmpReason{12, 0}, 0, kRouter, 9}, kRouter, 0x09000000},
       {"own send", local_error(EMSGSIZE, 1300), kGateway, 1300},
   };
   Ipv4Header header;
@@ -261,6 +269,8 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
   CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, local_error(ENOBUFS), packet));
   HostError quench{ECONNREFUSED, IcmpReason{4, 0}, 0, kRouter};
   CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, quench, packet));
+  HostError redirect{EHOSTUNREACH, IcmpReason{5, 1}, 0, kRouter};
+  CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, redirect, packet));
   CHECK(port.frames().empty());
 }
 

@@ -248,6 +248,23 @@ TEST_CASE("ingress: a fragment is handed on whole, whatever it holds") {
   CHECK(fragment->packet.payload().size() == 25);
 }
 
+TEST_CASE("ingress: frames to a group are told from those to the gateway") {
+  constexpr MacAddress kMulticastMac{0x01, 0, 0x5e, 0, 0, 1};
+  for (const ByteString& frame :
+       {test::tcp_frame({}), test::udp_frame(ByteString(10)), test::echo_frame(ByteString(10)),
+        test::udp_frame(ByteString(16), {.fragment = 0x2000})}) {
+    for (const MacAddress& to : {kGatewayMac, kBroadcastMac, kMulticastMac}) {
+      ByteString copy = frame;
+      test::overwrite(copy, 0, std::as_bytes(std::span(to)));
+      const Ingress ingress = classify({}, copy);
+      const IpPacket* packet = ip_packet(ingress);
+      REQUIRE(packet != nullptr);
+      CHECK(packet->group_frame == (to != kGatewayMac));
+    }
+  }
+  CHECK(ip_packet(Dropped{DropReason::short_frame}) == nullptr);
+}
+
 TEST_CASE("ingress: the parts of an ICMP message") {
   ByteString frame = test::echo_frame(test::text_bytes("ping"));
   const Ingress ingress = classify({}, frame);

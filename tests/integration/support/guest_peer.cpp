@@ -274,8 +274,8 @@ void GuestPeer::on_segment(const TcpSegment& segment) {
 }
 
 void GuestPeer::on_reset(const TcpSegment& segment) {
-  if (state_ == State::reset || (fin_received_ && fin_acknowledged())) {
-    return;  // over: answers to what was still on its way
+  if (state_ == State::idle || state_ == State::reset || (fin_received_ && fin_acknowledged())) {
+    return;  // a test is at the wheel; or it is over, and this answers what was still on its way
   }
   const bool acceptable = state_ == State::syn_sent
                               ? segment.has(Flags::kAck) && segment.ack == snd_nxt_

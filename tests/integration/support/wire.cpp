@@ -378,6 +378,16 @@ Data icmp_packet(Ipv4Address source, Ipv4Address destination, const IcmpMessage&
   return ipv4_packet(source, destination, stack::kProtocolIcmp, message, fields);
 }
 
+IcmpMessage echo_request(std::uint16_t id, std::uint16_t sequence, Bytes data) {
+  IcmpMessage message;
+  message.type = 8;
+  message.rest = Data(4);
+  store_be16(message.rest.data(), id);
+  store_be16(&message.rest[2], sequence);
+  append(message.rest, data);
+  return message;
+}
+
 Data arp_packet(std::uint16_t operation, Ipv4Address sender, Ipv4Address target,
                 const stack::MacAddress& sender_mac) {
   Data packet(8);

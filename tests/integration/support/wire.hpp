@@ -118,6 +118,7 @@ struct Ipv4Fields {
                               const UdpDatagram& datagram, const Ipv4Fields& fields = {});
 [[nodiscard]] Data icmp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
                                const IcmpMessage& message, const Ipv4Fields& fields = {});
+[[nodiscard]] IcmpMessage echo_request(std::uint16_t id, std::uint16_t sequence, sys::Bytes data);
 [[nodiscard]] Data arp_packet(std::uint16_t operation, sys::Ipv4Address sender, sys::Ipv4Address target,
                               const stack::MacAddress& sender_mac = kGuestMac);
 [[nodiscard]] Data mss_option(std::uint16_t mss);
