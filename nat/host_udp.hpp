@@ -23,7 +23,7 @@ struct UdpHeaderFields {
   std::uint8_t tos = 0;
   bool dont_fragment = false;
   // The local address to send from; 0.0.0.0 is the system's choice. Not kept.
-  sys::Ipv4Address source;
+  sys::Ipv4Address source{};
 
   friend bool operator==(const UdpHeaderFields&, const UdpHeaderFields&) = default;
 };

@@ -27,8 +27,7 @@ UdpHeaderFields outgoing_fields(const stack::UdpDatagram& datagram) noexcept {
   const stack::Ipv4Header& ip = datagram.packet.ip;
   return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1),
           ip.tos,
-          ip.dont_fragment && ip.total_length <= kLargestRealMtu,
-          {}};
+          ip.dont_fragment && ip.total_length <= kLargestRealMtu};
 }
 
 UdpFlow::UdpFlow(UdpNat& nat, Handle handle, const sys::Endpoint& guest)
