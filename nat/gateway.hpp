@@ -13,6 +13,7 @@
 #include "nat/host.hpp"
 #include "nat/icmp_nat.hpp"
 #include "nat/policy.hpp"
+#include "nat/port_forwards.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/tcp_nat.hpp"
 #include "nat/udp_nat.hpp"
@@ -67,6 +68,8 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   // The search list that DHCP hands out.
   void set_search(std::vector<std::string> domains) { dhcp_.set_search(std::move(domains)); }
 
+  [[nodiscard]] ForwardControl& forwards() noexcept { return forwards_; }
+
   [[nodiscard]] const TcpNat& tcp() const noexcept { return tcp_; }
   [[nodiscard]] const stack::GuestTcp& guest_tcp() const noexcept { return guest_tcp_; }
   [[nodiscard]] const UdpNat& udp() const noexcept { return udp_; }
@@ -102,6 +105,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   IcmpNat icmp_;
   DhcpServer dhcp_;
   DnsForwarder dns_;
+  PortForwards forwards_;
   std::function<void()> port_closed_;
   Counters counters_;
 };
