@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/options.hpp"
@@ -64,29 +65,43 @@ int serve(const cli::Options& options) {
   if (!attached) {
     return fail(attached.error());
   }
+
+  // 2. The API socket: it listens before anybody reads of it.
+  auto api = cli::listen_for_api(options);
+  if (!api) {
+    return fail(api.error());
+  }
   print(stdout, cli::startup_text(options));
 
-  // 2. The monitor: it follows resolv.conf and the target for us.
+  // 3. The monitor: it follows resolv.conf and the target for us.
   netns::MonitorRequest monitor_request;
   monitor_request.target = std::move(attached->target);
+  if (*api) {
+    monitor_request.socket_file = (*api)->file();
+  }
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
   }
 
-  // 3. The loop, the gateway, and what can end them.
+  // 4. The loop, the gateway, and what can end them.
   sys::Log log(STDERR_FILENO);
   auto worker = cli::Worker::create(options, std::move(attached->tap), *std::move(monitor), log);
   if (!worker) {
     return fail(worker.error());
   }
+  if (*api) {
+    if (auto served = (*worker)->serve_api(**std::move(api)); !served) {
+      return fail(served.error());
+    }
+  }
 
-  // 4. From here on nothing is opened but sockets.
+  // 5. From here on nothing is opened but sockets.
   if (auto sealed = netns::seal(); !sealed) {
     return fail(sealed.error());
   }
 
-  // 5. Everything works from this byte on.
+  // 6. Everything works from this byte on.
   if (auto announced = announce_ready(options); !announced) {
     return fail(announced.error());
   }

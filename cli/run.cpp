@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <string>
 
+#include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/supervisor.hpp"
@@ -110,7 +111,15 @@ int run(const RunOptions& options) {
   if (!attached) {
     return netns::kStartFailed;  // it has told why
   }
-  auto monitor = netns::start_monitor({});
+  auto api = listen_for_api(network);
+  if (!api) {
+    return fail(api.error());
+  }
+  netns::MonitorRequest monitor_request;
+  if (*api) {
+    monitor_request.socket_file = (*api)->file();
+  }
+  auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
   }
@@ -119,6 +128,11 @@ int run(const RunOptions& options) {
       Worker::create(network, std::move(attached->tap), *std::move(monitor), log, Worker::Serves::command);
   if (!worker) {
     return fail(worker.error());
+  }
+  if (*api) {
+    if (auto served = (*worker)->serve_api(**std::move(api)); !served) {
+      return fail(served.error());
+    }
   }
 
   // 4. From here on nothing is opened but sockets.

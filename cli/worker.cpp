@@ -9,12 +9,15 @@
 #include <variant>
 #include <vector>
 
+#include "cli/api_protocol.hpp"
+
 namespace l4n::cli {
 namespace {
 
 using sys::Result;
 
 constexpr std::uint16_t kDnsPort = 53;
+constexpr std::uint32_t kRecommended = 100;  // x.100
 // Descriptors that flows must leave for everything else: DNS questions, the API, listeners.
 constexpr rlim_t kReservedDescriptors = 640;
 // How long the start waits for the monitor's first word.
@@ -104,7 +107,8 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, net
       port_(std::move(tap.fd), tap.vnet_hdr, (tap.offloads & netns::offload_uso4) != 0),
       host_(*loop_),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, port_, host_},
-               gateway_config(options)) {
+               gateway_config(options)),
+      recommended_guest_(options.cidr.host(kRecommended)) {
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }
@@ -146,6 +150,13 @@ Result<void> Worker::watch_all(const Options& options) {
     return added;
   }
   return loop_->add(port_.fd(), EPOLLIN, gateway_);
+}
+
+Result<void> Worker::serve_api(netns::UnixListener listener) {
+  api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
+    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, log_});
+  });
+  return api_->start();
 }
 
 int Worker::run() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "cli/api_server.hpp"
 #include "cli/options.hpp"
 #include "nat/gateway.hpp"
 #include "nat/host_sockets.hpp"
@@ -17,6 +18,7 @@
 #include "netns/sys/log.hpp"
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
+#include "netns/unix_listener.hpp"
 #include "stack/frame_port.hpp"
 
 namespace l4n::cli {
@@ -37,6 +39,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
   ~Worker();
 
+  // Takes requests at this socket as well, once run() runs.
+  sys::Result<void> serve_api(netns::UnixListener listener);
   // Serves until something ends it. The exit status of the process.
   [[nodiscard]] int run();
   // Makes run() return `status`.
@@ -67,6 +71,8 @@ class Worker {
   sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};
   sys::MemberEvent<Worker> exit_watch_{*this, &Worker::on_exit_fd};
   sys::MemberEvent<Worker> monitor_watch_{*this, &Worker::on_monitor};
+  sys::Ipv4Address recommended_guest_;
+  std::optional<ApiServer> api_;
   bool has_resolvers_ = false;  // the host has named some
   int status_ = 0;
 };

@@ -181,7 +181,10 @@ void leave_worker_behind(MonitorRequest& request, Fd& channel) {
   set_up_signals();
   ::prctl(PR_SET_NAME, "lwip4netns-mon", 0, 0, 0);
   // The channel's end is what counts; this is for the case that a worker's child still holds a copy of it.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  // Where something remains to be done at the end, the channel has to do alone.
+  if (!request.socket_file) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  }
   const std::array<int, 2> keep = {channel.get(), request.target ? request.target->pidfd.get() : -1};
   close_descriptors_except(keep);
   detach_stdio();
@@ -301,7 +304,11 @@ Result<Monitor> start_monitor(MonitorRequest request) {
   }
   if (pid == 0) {
     leave_worker_behind(request, monitors);
+    const auto socket_file = request.socket_file;
     const auto ended = run_monitor(std::move(request), monitors.get());
+    if (socket_file) {
+      remove_socket_file(*socket_file);
+    }
     ::_exit(ended ? 0 : 1);  // not exit(): what is buffered belongs to the worker
   }
   return Monitor(std::move(workers), pid);

@@ -3,6 +3,8 @@
 // It follows resolv.conf and the target's end and tells the worker over a socketpair. It holds none of the
 // descriptors it inherited, so nobody who waits for the end of the worker's stdio, ready or exit descriptor
 // waits for the monitor. Each of the two ends when the other does, SIGKILL included: the socketpair tells.
+// Last of all it removes the worker's API socket, which a worker that was killed, or that sees no file system
+// any more, has left behind.
 #pragma once
 
 #include <sys/types.h>
@@ -15,12 +17,14 @@
 #include "netns/sys/fd.hpp"
 #include "netns/sys/result.hpp"
 #include "netns/target.hpp"
+#include "netns/unix_listener.hpp"
 
 namespace l4n::netns {
 
 struct MonitorRequest {
   std::string resolv_conf_path = "/etc/resolv.conf";
-  std::optional<WatchedTarget> target;  // nothing to watch where the TAP or a socket was handed to us
+  std::optional<WatchedTarget> target;    // nothing to watch where the TAP or a socket was handed to us
+  std::optional<SocketFile> socket_file;  // removed when the worker has ended, however it did
 };
 
 // The worker's end.

@@ -169,6 +169,39 @@ TEST_CASE("a kernel without inotify: the file is polled") {
   CHECK(outcome == "1.0.0.1 1.0.0.2");
 }
 
+TEST_CASE("a killed worker's socket is removed, another one in its place is not") {
+  for (const bool replaced : {false, true}) {
+    CAPTURE(replaced);
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("socket");
+    testing::Pipe pipe;
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      auto listener = UnixListener::listen(path, SOCK_STREAM);
+      MonitorRequest request = request_for("/etc/resolv.conf");
+      request.socket_file = listener->file();
+      auto monitor = start_monitor(std::move(request));
+      testing::write_all(pipe.write_end.get(), monitor ? std::to_string(monitor->pid()) : "0");
+      pipe.write_end.reset();
+      for (;;) {
+        ::pause();
+      }
+    }
+    pipe.write_end.reset();
+    const pid_t monitor = std::stoi(testing::read_all(pipe.read_end.get()));
+    REQUIRE(monitor > 0);
+    REQUIRE(fs::is_socket(path));
+    if (replaced) {
+      fs::remove(path);
+      write_text(path, "precious");
+    }
+    ::kill(worker, SIGKILL);
+    ::waitpid(worker, nullptr, 0);
+    CHECK(ends_within(monitor, seconds(1)));
+    CHECK(fs::exists(path) == replaced);
+  }
+}
+
 TEST_CASE("the target's end is told") {
   TargetProcess target;
   REQUIRE(target.ready());
