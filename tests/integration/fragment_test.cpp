@@ -41,9 +41,9 @@ TEST_CASE("fragments in any order make the datagram that was sent") {
   do {
     World w;
     const auto pieces = pieces_of(1);
-    for (std::size_t i = 0; i < order.size(); ++i) {
+    for (const std::size_t next : order) {
       CHECK(arrived(w).empty());
-      w.inject_ip(pieces[order[i]]);
+      w.inject_ip(pieces[next]);
     }
     CHECK(arrived(w) == std::vector<Data>{payload_of(1)});
     CHECK(w.gateway->reassembly().pending() == 0);
