@@ -72,6 +72,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const UdpNat& udp() const noexcept { return udp_; }
   [[nodiscard]] const IcmpNat& icmp() const noexcept { return icmp_; }
   [[nodiscard]] const stack::Reassembly& reassembly() const noexcept { return reassembly_; }
+  [[nodiscard]] const DhcpServer& dhcp() const noexcept { return dhcp_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
   [[nodiscard]] const stack::GuestLink& link() const noexcept { return link_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
