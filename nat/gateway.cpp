@@ -135,6 +135,7 @@ void Gateway::on(const stack::Dropped& dropped) {
 void Gateway::on(const stack::ArpFrame& frame) {
   const auto request = stack::decode_arp(frame.packet);
   if (!request) {
+    on(stack::Dropped{stack::DropReason::bad_arp});
     return;
   }
   neighbours_.learn(*request);
@@ -208,7 +209,11 @@ void Gateway::serve_dhcp(const stack::UdpDatagram& datagram) {
 }
 
 void Gateway::on(const stack::IcmpMessage& message) {
-  if (message.type != stack::IcmpType::kEchoRequest || !source_allowed(policy_, message.packet.ip.source)) {
+  if (!source_allowed(policy_, message.packet.ip.source)) {
+    ++counters_.denied;
+    return;
+  }
+  if (message.type != stack::IcmpType::kEchoRequest) {
     ++counters_.unserved;
     return;
   }

@@ -77,6 +77,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const UdpForwards& udp_forwards() const noexcept { return udp_forwards_; }
   [[nodiscard]] const IcmpNat& icmp() const noexcept { return icmp_; }
   [[nodiscard]] const stack::Reassembly& reassembly() const noexcept { return reassembly_; }
+  [[nodiscard]] const DhcpServer& dhcp() const noexcept { return dhcp_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
   [[nodiscard]] const stack::GuestLink& link() const noexcept { return link_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }

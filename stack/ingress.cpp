@@ -89,6 +89,8 @@ const char* to_string(DropReason reason) noexcept {
       return "frame for another station";
     case DropReason::unknown_type:
       return "unknown Ethernet type";
+    case DropReason::bad_arp:
+      return "malformed ARP packet";
     case DropReason::bad_ip_header:
       return "malformed IP header";
     case DropReason::bad_transport_header:

@@ -18,6 +18,7 @@ enum class DropReason : std::uint8_t {
   bad_source_mac,  // multicast source
   not_for_us,      // unicast to another station
   unknown_type,    // neither ARP nor IPv4
+  bad_arp,
   bad_ip_header,
   bad_transport_header,
   bad_checksum,

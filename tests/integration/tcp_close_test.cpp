@@ -81,21 +81,6 @@ TEST_CASE("the host closes first, the guest goes on sending") {
   CHECK(w.flows() == 0);
 }
 
-TEST_CASE("a half-closed connection may rest for long") {
-  World w;
-  GuestPeer& guest = w.connect();
-  guest.finish();
-  w.settle();
-  w.advance(5min);
-  CHECK(w.gateway->guest_tcp().ticking() == 0);
-  w.host.last().write(bytes_of("late"));
-  w.host.last().finish();
-  w.settle();
-  CHECK(guest.received() == bytes_of("late"));
-  CHECK(guest.got_fin());
-  CHECK(w.flows() == 0);
-}
-
 TEST_CASE("both close in the same moment") {
   World w;
   GuestPeer& guest = w.connect();
@@ -109,27 +94,6 @@ TEST_CASE("both close in the same moment") {
   CHECK(guest.got_fin());
   CHECK(guest.fin_acknowledged());
   w.advance(1s);
-  CHECK(w.flows() == 0);
-  CHECK_FALSE(w.host.last().got_reset());
-}
-
-TEST_CASE("the FINs cross on the wire") {
-  World w;
-  GuestPeer& guest = connect_silent(w);
-  w.host.last().finish();
-  w.settle();
-  REQUIRE(guest.got_fin());
-  // The guest's FIN left before ours arrived: it does not acknowledge it.
-  TcpSegment fin = guest.make(Flags::kFin | Flags::kAck);
-  fin.ack -= 1;
-  guest.raw(fin);
-  w.settle();
-  CHECK(guest.last_seen().ack == fin.seq + 1);
-  CHECK(w.flows() == 1);
-  TcpSegment last = guest.make(Flags::kAck);
-  last.seq = fin.seq + 1;
-  guest.raw(last);
-  w.settle();
   CHECK(w.flows() == 0);
   CHECK_FALSE(w.host.last().got_reset());
 }
@@ -451,89 +415,6 @@ TEST_CASE("a guest that has vanished before our FIN is given up") {
   w.host.last().finish();
   w.advance(20min);
   CHECK(w.flows() == 0);
-}
-
-// --- TIME-WAIT ---
-
-// A connection that our end closed first; gives the guest's FIN.
-TcpSegment close_host_first(World& w, GuestPeer& guest) {
-  w.host.last().finish();
-  w.settle();
-  TcpSegment fin = guest.make(Flags::kFin | Flags::kAck);
-  guest.raw(fin);
-  w.settle();
-  CHECK(w.flows() == 0);
-  return fin;
-}
-
-TEST_CASE("TIME-WAIT acknowledges a repeated FIN") {
-  World w;
-  GuestPeer& guest = connect_silent(w);
-  const TcpSegment fin = close_host_first(w, guest);
-  REQUIRE(guest.last_seen().flags == Flags::kAck);
-  const TcpSegment first = guest.last_seen();
-  guest.forget();
-  w.advance(3s);
-  guest.raw(fin);
-  w.settle();
-  REQUIRE(guest.seen().size() == 1);
-  CHECK(guest.last_seen().flags == Flags::kAck);
-  CHECK(guest.last_seen().ack == fin.seq + 1);
-  CHECK(guest.last_seen().seq == first.seq);
-  CHECK(w.flows() == 0);
-}
-
-TEST_CASE("TIME-WAIT ignores resets and bare acknowledgments") {
-  World w;
-  GuestPeer& guest = connect_silent(w);
-  const TcpSegment fin = close_host_first(w, guest);
-  guest.forget();
-  TcpSegment reset = guest.make(Flags::kRst);
-  reset.seq = fin.seq + 1;
-  guest.raw(reset);
-  guest.acknowledge();
-  w.settle();
-  CHECK(guest.seen().empty());
-  guest.raw(fin);
-  w.settle();
-  CHECK(guest.seen().size() == 1);
-}
-
-TEST_CASE("TIME-WAIT lets a new connection through when its number is higher, and only then") {
-  World w;
-  GuestPeer& guest = connect_silent(w);
-  const TcpSegment fin = close_host_first(w, guest);
-  guest.forget();
-  TcpSegment old_syn = guest.make(Flags::kSyn);
-  old_syn.seq = fin.seq - 1000;
-  guest.raw(old_syn);
-  w.settle();
-  REQUIRE(guest.seen().size() == 1);
-  CHECK(guest.last_seen().flags == Flags::kAck);
-  CHECK(w.host.connects() == 1);
-
-  w.advance(1ms);
-  PeerOptions options;
-  options.isn = fin.seq + 1000;
-  GuestPeer& again = w.connect(options);
-  const Data data = random_data(10'000, 14);
-  again.send(data);
-  w.settle();
-  CHECK(w.host.connects() == 2);
-  CHECK(w.host.last().received() == data);
-  CHECK(again.remote_isn() != guest.remote_isn());
-}
-
-TEST_CASE("TIME-WAIT ends after five seconds") {
-  World w;
-  GuestPeer& guest = connect_silent(w);
-  const TcpSegment fin = close_host_first(w, guest);
-  w.advance(6s);
-  guest.forget();
-  guest.raw(fin);
-  w.settle();
-  CHECK(guest.was_reset());
-  CHECK(guest.last_seen().seq == fin.ack);
 }
 
 TEST_CASE("a repeated FIN is acknowledged while the host still takes the data") {

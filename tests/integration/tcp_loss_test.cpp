@@ -145,20 +145,6 @@ TEST_CASE("a wire that loses, repeats and reorders at random") {
   }
 }
 
-TEST_CASE("three duplicate acknowledgments repeat a segment without waiting for the timer") {
-  World w({.vnet = false});
-  GuestPeer& guest = w.connect();
-  std::uint64_t data_segments = 0;
-  w.port.set_fates_to_guest([&data_segments](const Packet& packet) {
-    const bool data = packet.tcp && !packet.tcp->payload.empty();
-    return data && data_segments++ == 2 ? Fate::drop : Fate::pass;
-  });
-  const Data down = random_data(40'000, 3);
-  w.host.last().write(down);
-  w.settle();  // no time passes
-  CHECK(guest.received() == down);
-}
-
 TEST_CASE("out-of-order data of the guest is kept, and acknowledged in one go") {
   World w;
   PeerOptions options;
@@ -244,26 +230,6 @@ TEST_CASE("holes that are never filled cost only so much") {
   guest.reset();
   w.settle();
   CHECK(w.flows() == 0);
-}
-
-TEST_CASE("the first repetition comes after one second or less, the next ones ever later") {
-  World w;
-  GuestPeer& guest = w.connect();
-  guest.vanish();
-  guest.forget();
-  const sys::Time start = w.clock.now();
-  w.host.last().write(bytes_of("hello"));
-  w.advance(20s);
-  const auto& seen = guest.seen();
-  REQUIRE(seen.size() >= 5);
-  const sys::Duration first = seen[1].at - seen[0].at;
-  CHECK(seen[0].at == start);
-  CHECK(first >= 200ms);
-  CHECK(first <= 1100ms);
-  for (std::size_t i = 2; i < seen.size(); ++i) {
-    CHECK(seen[i].at - seen[i - 1].at > (seen[i - 1].at - seen[i - 2].at) * 3 / 2);
-    CHECK(seen[i].segment.payload == bytes_of("hello"));
-  }
 }
 
 }  // namespace

@@ -77,29 +77,6 @@ TEST_CASE("data that comes when the window is already closed is probed for, too"
   CHECK(guest.received() == data);
 }
 
-TEST_CASE("a closed window is probed again and again, ever more slowly, and never gives up on answers") {
-  World w;
-  PeerOptions options;
-  options.buffer = 10'000;
-  options.reads = false;
-  options.window_scale.reset();
-  GuestPeer& guest = w.connect(options);
-  const Data data = random_data(50'000, 4);
-  w.host.last().write(data);
-  w.settle();
-  guest.forget();
-  w.advance(10min);
-  CHECK(guest.seen().size() > 20);
-  CHECK(guest.seen().size() < 200);
-  for (const GuestPeer::Seen& seen : guest.seen()) {
-    CHECK(seen.segment.payload.size() <= 1);
-  }
-  CHECK(w.flows() == 1);
-  guest.set_reads(true);
-  w.advance(1min);
-  CHECK(guest.received() == data);
-}
-
 TEST_CASE("a guest that takes the byte of a probe and opens the window later") {
   World w;
   PeerOptions options;
