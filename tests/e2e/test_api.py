@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -104,6 +105,18 @@ def silent_client_gets_an_error(lab):
         halting.sendall(b'{"execute":')
         for client in (silent, halting):
             check_in(b"bad request: cannot parse JSON", read_to_end(client), "reply to half a request")
+
+
+@case
+def examples_of_the_manual(lab):
+    """What the manual page shows is what happens."""
+    manual = os.path.join(os.path.dirname(__file__), "../../docs/lwip4netns.1.md")
+    with open(manual, encoding="utf-8") as file:
+        examples = re.findall(r"^--> (.*)\n<-- (.*)$", file.read(), re.MULTILINE)
+    check_equal(len(examples) >= 5, True, "enough examples")
+    _, _, path = serve(lab)
+    for asked, reply in examples:
+        check_equal(ask(path, asked.encode()).decode(), reply, f"reply to {asked}")
 
 
 # The socket's place
