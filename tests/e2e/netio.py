@@ -6,6 +6,7 @@ import functools
 import hashlib
 import random
 import socket
+import struct
 
 from lab import WAN_IP
 from namespaces import Failed
@@ -41,6 +42,14 @@ def connect(place, address, port, timeout=20.0, prepare=None):
     return made
 
 
+def udp(place, address=None, port=0, timeout=10.0):
+    made = place.socket(socket.SOCK_DGRAM, timeout=timeout)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    if address is not None:
+        made.bind((address, port))
+    return made
+
+
 @contextlib.contextmanager
 def connected(guest, server, *, bind=WAN_IP, to=None, prepare=None):
     """A connection through the program: yields the guest's end and the server's end."""
@@ -51,6 +60,11 @@ def connected(guest, server, *, bind=WAN_IP, to=None, prepare=None):
             with peer:
                 peer.settimeout(20.0)
                 yield client, peer
+
+
+def linger_zero(sock):
+    """Its close() will be a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def read_to_end(source, limit=None):

@@ -4,12 +4,14 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import threading
 
 import runner
+from api import api_client, api_path, ask, serve
 from lab import GATEWAY
 from namespaces import Failed, wait_for
 from netio import MIB, check_equal, check_in, check_network_works, check_stream, connected, read_to_end
@@ -49,39 +51,6 @@ MALFORMED = [
     ({"execute": "remove_hostfwd"}, "remove_hostfwd: bad arguments.id"),
     ({"execute": "remove_hostfwd", "arguments": {"id": 1}}, "remove_hostfwd: bad arguments.id"),
 ]
-
-
-def api_path(lab):
-    """In a directory of the lab's user, as callers have it."""
-    directory = f"{lab.directory}/run"
-    if not os.path.isdir(directory):
-        os.mkdir(directory, 0o755)
-        os.chmod(lab.directory, 0o755)
-        if lab.user is not None:
-            os.chown(directory, lab.user, lab.user)
-    return f"{directory}/api.sock"
-
-
-def serve(lab, *options, **settings):
-    """A guest with its network, the program behind it, and the path of its API socket."""
-    guest, path = lab.guest(), api_path(lab)
-    return guest, lab.serve(guest, "-a", path, *options, **settings), path
-
-
-def api_client(path):
-    client = socket.socket(socket.AF_UNIX)
-    client.settimeout(20.0)
-    client.connect(path)
-    return client
-
-
-def ask(path, request, half_close=True):
-    """One request as callers make it: connect, write, half-close, read to the end."""
-    with api_client(path) as client:
-        client.sendall(request if isinstance(request, bytes) else json.dumps(request).encode())
-        if half_close:
-            client.shutdown(socket.SHUT_WR)
-        return read_to_end(client)
 
 
 def check_answers(path):
@@ -136,6 +105,18 @@ def silent_client_gets_an_error(lab):
         halting.sendall(b'{"execute":')
         for client in (silent, halting):
             check_in(b"bad request: cannot parse JSON", read_to_end(client), "reply to half a request")
+
+
+@case
+def examples_of_the_manual(lab):
+    """What the manual page shows is what happens."""
+    manual = os.path.join(os.path.dirname(__file__), "../../docs/lwip4netns.1.md")
+    with open(manual, encoding="utf-8") as file:
+        examples = re.findall(r"^--> (.*)\n<-- (.*)$", file.read(), re.MULTILINE)
+    check_equal(len(examples) >= 5, True, "enough examples")
+    _, _, path = serve(lab)
+    for asked, reply in examples:
+        check_equal(ask(path, asked.encode()).decode(), reply, f"reply to {asked}")
 
 
 # The socket's place

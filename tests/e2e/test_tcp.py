@@ -3,14 +3,13 @@
 import asyncio
 import errno
 import socket
-import struct
 import time
 
 import runner
 from lab import DNS, GATEWAY, HOST_IP, NO_HOST_IP, NO_NET_IP, PROHIBITED_IP, WAN_IP
 from namespaces import Failed, wait_for
 from netio import (MIB, blob, check_both_ways, check_same, check_stream, connect, connected, expect_errno,
-                   listener, read_to_end)
+                   linger_zero, listener, read_to_end)
 from runner import case
 
 BULK = 64 * MIB
@@ -135,10 +134,6 @@ def host_without_route(lab):
     lab.host.run("ip", "route", "del", "default")
     guest, _ = guest_with_network(lab)
     expect_errno(errno.ENETUNREACH, lambda: connect(guest, "192.0.2.1", 80), "no route on the host")
-
-
-def linger_zero(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @case

@@ -10,7 +10,7 @@ import runner
 from lab import (BLACKHOLE_IP, DNS, GATEWAY, GUEST_IP, HOST_IP, NO_HOST_IP, NO_NET_IP, PROHIBITED_IP, WAN_IP,
                  WAN_IP2)
 from namespaces import Failed, wait_for
-from netio import blob, check_equal, check_same, expect_errno
+from netio import blob, check_equal, check_same, expect_errno, udp
 from runner import case
 
 SIZES = (0, 1, 100, 1472, 1473, 1480, 9000, 30001, 65507)
@@ -21,14 +21,6 @@ SOL_UDP, UDP_SEGMENT = 17, 103
 def guest_with_network(lab, *options):
     guest = lab.guest()
     return guest, lab.serve(guest, *options)
-
-
-def udp(place, address=None, port=0, timeout=10.0):
-    made = place.socket(socket.SOCK_DGRAM, timeout=timeout)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    if address is not None:
-        made.bind((address, port))
-    return made
 
 
 @contextlib.contextmanager
