@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares lwip4netns with its peers, with the kernel alone and with a plain TCP relay, the practical limit.
 
-    peers.py BINARY [OPTION]... [TEST]...      tests: bulk noscale http crr rtt
+    peers.py BINARY [OPTION]... [TEST]...      tests: bulk noscale http crr rtt udp udprtt dns
 
 Everything happens in namespaces made for the purpose (tests/e2e/lab.py), on one machine: guest, stack and
 servers share its processors. An implementation gets a fresh laboratory each time, and within each repetition
@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
 import memory  # noqa: E402 (the path above comes first)
 import report  # noqa: E402
 import runner  # noqa: E402
-from lab import Lab  # noqa: E402
+from lab import WAN_IP, Lab  # noqa: E402
 from namespaces import Failed, wait_for  # noqa: E402
 from stacks import Pasta, Relay, SlirpLike, Veth, listens  # noqa: E402
 
@@ -29,6 +29,8 @@ IPERF_PORT, SOCKPERF_PORT, HTTP_PORT = 5201, 11111, 8080
 PORTS = (IPERF_PORT, SOCKPERF_PORT, HTTP_PORT)
 CONGESTION_CONTROL = "cubic"  # what most kernels default to
 CONNECTIONS = 32
+DATAGRAM = 1400  # bytes of UDP payload
+DNS_NAME = "bench.test"
 MB = 1e6
 
 NGINX = """pid {folder}/pid; worker_processes 1; error_log /dev/null; daemon off;
@@ -44,7 +46,10 @@ METHOD = """- Three network namespaces on one machine: guest, host with the prog
   copies with recv and send (256 KiB buffers).
 - Bulk: iperf3, one flow, {secs} s after 1 s of warm-up.
 - HTTP: wrk, one thread, {connections} connections, nginx answering two bytes; `Connection: close` for new
-  connections. Round trip: sockperf ping-pong over TCP.
+  connections. Round trip: sockperf ping-pong over TCP and over UDP.
+- UDP: iperf3 sends {datagram} bytes a datagram as fast as it can; what arrived is counted.
+- DNS: dnsperf asks for one name over UDP, at most 100 questions at a time; a server that
+  does nothing else answers.
 - Memory: when idle the resident pages of all processes of the program, those that they share counted once;
   the peak is the sum of the processes' high-water marks after both bulk runs.
 - Repetitions: {reps}, the implementations taking turns within each."""
@@ -53,8 +58,8 @@ METHOD = """- Three network namespaces on one machine: guest, host with the prog
 class Bench:
     """One laboratory with its servers and one stack that serves a guest."""
 
-    def __init__(self, lab, stack, mtu, secs):
-        self.lab, self.stack, self.secs = lab, stack, secs
+    def __init__(self, lab, stack, mtu, options):
+        self.lab, self.stack, self.secs, self.tools = lab, stack, options.secs, options.tools
         self._start_servers()
         self.guest = lab.guest()
         for place in (lab.host, lab.wan, self.guest):
@@ -69,6 +74,8 @@ class Bench:
             file.write(NGINX.format(folder=folder, port=HTTP_PORT))
         wan.start("iperf3", "--server", "--port", str(IPERF_PORT))
         wan.start("sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(SOCKPERF_PORT))
+        wan.start("sockperf", "server", "-i", "0.0.0.0", "-p", str(SOCKPERF_PORT))
+        wan.start(self.tools["bench_dns_answerer"], WAN_IP, "53")
         wan.start("nginx", "-c", f"{folder}/nginx.conf")
         for port in PORTS:
             wait_for(lambda p=port: listens(wan, "127.0.0.1", p), f"server on port {port}")
@@ -133,8 +140,40 @@ def test_rtt(bench):
     return {"rtt": 2 * float(re.search(r"Summary: Latency is ([\d.]+)", output)[1])}
 
 
+def udp_rate(bench, *direction):
+    """Datagrams per second that arrived."""
+    output = bench.run("iperf3", "--json", "--udp", "--bandwidth", 0, "--length", DATAGRAM, "--time", bench.secs,
+                       "--client", bench.stack.server, *direction)
+    total = json.loads(output)["end"]["sum"]
+    return (total["packets"] - total["lost_packets"]) / total["seconds"]
+
+
+def test_udp(bench):
+    if bench.stack.resolver is None:
+        return {}
+    return {"udp_up": udp_rate(bench), "udp_down": udp_rate(bench, "--reverse")}
+
+
+def test_udprtt(bench):
+    if bench.stack.resolver is None:
+        return {}
+    output = bench.run("sockperf", "ping-pong", "-i", bench.stack.server, "-p", SOCKPERF_PORT,
+                       "-t", bench.secs, "-m", 64)
+    return {"udp_rtt": 2 * float(re.search(r"Summary: Latency is ([\d.]+)", output)[1])}
+
+
+def test_dns(bench):
+    if bench.stack.resolver is None:
+        return {}
+    questions = f"{bench.lab.directory}/questions"
+    with open(questions, "w", encoding="ascii") as file:
+        file.write(f"{DNS_NAME} A\n")
+    output = bench.run("dnsperf", "-s", bench.stack.resolver, "-d", questions, "-l", bench.secs, "-q", 100)
+    return {"dns": float(re.search(r"Queries per second:\s+([\d.]+)", output)[1])}
+
+
 TESTS = {"idle": test_idle, "bulk": test_bulk, "noscale": test_noscale, "http": test_http, "crr": test_crr,
-         "rtt": test_rtt}
+         "rtt": test_rtt, "udp": test_udp, "udprtt": test_udprtt, "dns": test_dns}
 
 
 def measure(stack, mtu, options):
@@ -143,7 +182,7 @@ def measure(stack, mtu, options):
     lab = Lab(options.binary)
     try:
         with lab:
-            bench = Bench(lab, stack, mtu, options.secs)
+            bench = Bench(lab, stack, mtu, options)
             for name in ["idle", *options.tests]:
                 metrics.update(run_test(name, bench))
     except Failed as problem:
@@ -180,11 +219,10 @@ def run_all(stacks, options):
 
 def find_stacks(options):
     """The implementations that are asked for and there, in the order of the tables; and their versions."""
-    relay = options.relay or os.path.join(os.path.dirname(options.binary), "..", "bench", "bench_relay")
     known = {"lwip4netns": (options.binary, SlirpLike),
              "slirp4netns": (shutil.which("slirp4netns"), SlirpLike),
              "pasta": (shutil.which("pasta"), Pasta),
-             "relay": (os.path.abspath(relay), lambda path: Relay(path, PORTS))}
+             "relay": (options.tools["bench_relay"], lambda path: Relay(path, PORTS))}
     stacks, versions = {}, []
     for name in options.impl:
         if name == "veth":
@@ -206,6 +244,7 @@ def comma_separated(kind=str):
     return lambda text: [kind(part) for part in text.split(",")]
 
 
+TOOLS = ("bench_relay", "bench_dns_answerer")
 IMPLEMENTATIONS = ("lwip4netns", "slirp4netns", "pasta", "veth", "relay")
 
 
@@ -220,7 +259,8 @@ def parse_arguments():
                         help="comma-separated; default: 1500,65520")
     parser.add_argument("--secs", type=int, default=2, help="length of each measurement; default: 2")
     parser.add_argument("--reps", type=int, default=3, help="repetitions; default: 3")
-    parser.add_argument("--relay", help="bench_relay; default: beside the binary's folder in the build tree")
+    parser.add_argument("--tools", metavar="FOLDER",
+                        help="of bench_relay and so on; default: beside the binary's folder in the build tree")
     parser.add_argument("--markdown", metavar="FILE", help="also write the report to this file")
     parser.add_argument("--json", metavar="FILE", help="also write all values to this file")
     parser.add_argument("--check", action="store_true", help="exit with failure when a target is missed")
@@ -231,6 +271,8 @@ def parse_arguments():
     for name in options.impl:
         if name not in IMPLEMENTATIONS:
             parser.error(f"unknown implementation {name}; there are {', '.join(IMPLEMENTATIONS)}")
+    folder = options.tools or os.path.join(os.path.dirname(options.binary), "..", "bench")
+    options.tools = {name: os.path.abspath(os.path.join(folder, name)) for name in TOOLS}
     options.tests = [name for name in options.tests or TESTS if name != "idle"]
     return options
 
@@ -240,7 +282,7 @@ def main():
     runner.prepare()
     stacks, versions = find_stacks(options)
     results = run_all(stacks, options)
-    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS,
+    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS, datagram=DATAGRAM,
                            congestion=CONGESTION_CONTROL.capitalize())
     text = report.document(results, options.mtus, list(stacks), versions, method)
     print("\n" + text)

@@ -2,7 +2,7 @@
 
     guest netns --tap0--> [stack in the host netns] --veth--> wan netns (servers)
 """
-from lab import HOST_IP, WAN_IP
+from lab import DNS, HOST_IP, WAN_IP
 from namespaces import wait_for
 
 LINK_HOST_IP = "10.0.2.2"
@@ -16,6 +16,7 @@ class SlirpLike:
         self.path = path
 
     server = WAN_IP  # where the guest finds the servers
+    resolver = DNS   # and where its DNS questions go
 
     def serve(self, lab, guest, mtu):
         """Gives the guest its network, until the laboratory ends; returns the running Program."""
@@ -27,12 +28,13 @@ class Pasta:
         self.path = path
 
     server = WAN_IP
+    resolver = "10.99.9.53"
 
     def serve(self, lab, guest, mtu):
         lab.host.run("ip", "netns", "attach", "guest", str(guest.pid))  # a path below /proc it cannot open
         program = lab.launch("--foreground", "--config-net", "--mtu", mtu, "--runas", "0",
                              "--ns-ifname", "tap0", "-t", "none", "-u", "none", "-T", "none",
-                             "-U", "none", "--netns", "/run/netns/guest", program=self.path, ready=False)
+                             "-U", "none", "--dns-forward", self.resolver, "--netns", "/run/netns/guest", program=self.path, ready=False)
         wait_for(lambda: "default" in guest.run("ip", "route").stdout, "pasta's default route in the guest")
         return program
 
@@ -41,6 +43,7 @@ class Veth:
     """The kernel alone: a veth pair and routing in the host namespace. No process is in the way."""
 
     server = WAN_IP
+    resolver = WAN_IP
 
     def serve(self, lab, guest, mtu):
         link(lab, guest, mtu)
@@ -55,6 +58,7 @@ class Relay:
         self.path, self.ports = path, ports
 
     server = LINK_HOST_IP
+    resolver = None  # TCP only
 
     def serve(self, lab, guest, mtu):
         link(lab, guest, mtu)

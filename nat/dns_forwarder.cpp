@@ -25,9 +25,8 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
     while (tries_ < servers_.size() * kRounds) {
       const HostTarget& server = servers_[tries_++ % servers_.size()];
       socket_.reset();
-      auto socket = forwarder_.host_.open_datagram(server, *this);
-      if (socket && (*socket)->send(query_).status == sys::IoStatus::done) {
-        socket_ = *std::move(socket);
+      socket_ = open(server);
+      if (socket_ && socket_->send(query_).status == sys::IoStatus::done) {
         timer_.arm(kTryTime);
         return;
       }
@@ -37,6 +36,15 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
   }
 
  private:
+  std::unique_ptr<HostDatagram> open(const HostTarget& server) noexcept {
+    if (auto spare = forwarder_.take_spare(asker_, server)) {
+      spare->observe(*this);
+      return spare;
+    }
+    auto socket = forwarder_.host_.open_datagram(server, *this);
+    return socket ? *std::move(socket) : nullptr;
+  }
+
   void on_host_event() noexcept override {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled by receive()
     std::array<std::byte, 65535> buffer;
@@ -47,8 +55,10 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
     }
     const sys::Bytes response = std::span(buffer).first(result.bytes);
     if (result.status == sys::IoStatus::done && is_dns_response_to(response, query_)) {
-      forwarder_.resolvers_.answered(servers_[(tries_ - 1) % servers_.size()]);
+      const HostTarget& server = servers_[(tries_ - 1) % servers_.size()];
+      forwarder_.resolvers_.answered(server);
       ++forwarder_.counters_.answers;
+      forwarder_.keep(asker_, server, std::move(socket_));
       answer(response);
     }
   }
@@ -76,7 +86,12 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
 
 DnsForwarder::DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
                            sys::Graveyard& graveyard) noexcept
-    : link_(link), host_(host), resolvers_(resolvers), timers_(timers), graveyard_(graveyard) {}
+    : link_(link),
+      host_(host),
+      resolvers_(resolvers),
+      timers_(timers),
+      graveyard_(graveyard),
+      sweep_timer_(timers, sweep_alarm_) {}
 
 DnsForwarder::~DnsForwarder() = default;
 
@@ -92,6 +107,51 @@ void DnsForwarder::on_datagram(const stack::UdpDatagram& datagram) {
   Question& question = questions_.set(handle, std::make_unique<Question>(*this, handle, datagram));
   order_.push_back(handle);
   question.ask_next();
+}
+
+// --- sockets that wait for another question ---
+
+void DnsForwarder::Spare::on_host_event() noexcept {
+  std::array<std::byte, 1> nothing{};
+  static_cast<void>(socket->receive(nothing));
+}
+
+void DnsForwarder::keep(const sys::Endpoint& asker, const HostTarget& server,
+                        std::unique_ptr<HostDatagram> socket) {
+  if (spare_.size() >= kMostSpare) {
+    spare_.pop_back();
+  }
+  Spare& spare = spare_.emplace_front();
+  spare.asker = asker;
+  spare.server = server;
+  spare.socket = std::move(socket);
+  spare.socket->observe(spare);
+  if (!sweep_timer_.armed()) {
+    sweep_timer_.arm(kSpareTime);
+  }
+}
+
+std::unique_ptr<HostDatagram> DnsForwarder::take_spare(const sys::Endpoint& asker,
+                                                       const HostTarget& server) noexcept {
+  for (auto spare = spare_.begin(); spare != spare_.end(); ++spare) {
+    if (spare->asker == asker && spare->server == server) {
+      std::unique_ptr<HostDatagram> socket = std::move(spare->socket);
+      spare_.erase(spare);
+      return socket;
+    }
+  }
+  return nullptr;
+}
+
+// Closes those that have waited since the last time.
+void DnsForwarder::sweep() noexcept {
+  spare_.remove_if([](const Spare& spare) { return !spare.fresh; });
+  for (Spare& spare : spare_) {
+    spare.fresh = false;
+  }
+  if (!spare_.empty()) {
+    sweep_timer_.arm(kSpareTime);
+  }
 }
 
 void DnsForwarder::evict_oldest() noexcept {

@@ -84,6 +84,9 @@ class HostDatagram {
   HostDatagram& operator=(const HostDatagram&) = delete;
   virtual ~HostDatagram() = default;
 
+  // Who is told from now on.
+  virtual void observe(HostObserver& observer) noexcept = 0;
+
   // A failure may be the ICMP error that an earlier datagram caused (ECONNREFUSED, EHOSTUNREACH).
   [[nodiscard]] virtual sys::IoResult send(sys::Bytes datagram) noexcept = 0;
   // One datagram; `end` means an empty one.

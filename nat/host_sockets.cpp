@@ -225,7 +225,7 @@ class KernelListener final : public HostListener, private sys::EventHandler {
 class KernelDatagram final : public HostDatagram, private sys::EventHandler {
  public:
   KernelDatagram(sys::EventLoop& loop, HostObserver& observer, sys::Fd fd) noexcept
-      : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
+      : loop_(loop), observer_(&observer), fd_(std::move(fd)) {}
   ~KernelDatagram() override { loop_.forget(fd_.get()); }
 
   Result<void> start(const sys::SocketAddress& address) {
@@ -234,6 +234,8 @@ class KernelDatagram final : public HostDatagram, private sys::EventHandler {
     }
     return loop_.add(fd_.get(), EPOLLIN, *this);
   }
+
+  void observe(HostObserver& observer) noexcept override { observer_ = &observer; }
 
   sys::IoResult send(sys::Bytes datagram) noexcept override {
     return sys::write_result(::send(fd_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL));
@@ -244,10 +246,10 @@ class KernelDatagram final : public HostDatagram, private sys::EventHandler {
   }
 
  private:
-  void on_event(std::uint32_t /*events*/) noexcept override { observer_.on_host_event(); }
+  void on_event(std::uint32_t /*events*/) noexcept override { observer_->on_host_event(); }
 
   sys::EventLoop& loop_;
-  HostObserver& observer_;
+  HostObserver* observer_;
   sys::Fd fd_;
 };
 

@@ -64,6 +64,8 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   ~KernelUdp() override { loop_.forget(fd_.get()); }
 
   sys::Result<void> start() {
+    // A burst should survive until our next turn; the system cuts it to net.core.rmem_max.
+    set_socket_option(fd_.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
     set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
     set_socket_option(fd_.get(), IPPROTO_IP, IP_PKTINFO, 1);  // tells errors that the host sent to itself
     set_socket_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1);  // Linux 5.0; without it datagrams come one by one
@@ -127,6 +129,8 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   }
 
  private:
+  static constexpr int kReceiveBuffer = 1024 * 1024;
+
   void on_event(std::uint32_t events) noexcept override { observer_.on_udp_event((events & EPOLLERR) != 0); }
 
   void apply(const UdpHeaderFields& fields) noexcept {

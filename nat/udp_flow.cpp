@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <thread>
 
 #include "nat/udp_nat.hpp"
 
@@ -13,20 +14,21 @@ namespace {
 // datagram).
 constexpr std::size_t kMostSegments = 64;
 constexpr std::size_t kMostBytes = 65507;
-// Datagrams that one flow may receive in one go, so that the others have their turn.
-constexpr int kReceivesPerEvent = 32;
 // A guest datagram with DF that is longer than this exists only because the TAP's MTU is larger than any real
 // link's: the host may cut it (design: it would be lost otherwise).
 constexpr std::size_t kLargestRealMtu = 1500;
 
 constexpr std::uint16_t kDnsPort = 53;
 
+// Datagrams for the guest after which its reader should get the processor that it may have to share with us:
+// its socket holds about a hundred of them, and what comes on top is lost.
+constexpr std::size_t kBurst = 8;
+
 }  // namespace
 
 UdpHeaderFields outgoing_fields(const stack::UdpDatagram& datagram) noexcept {
   const stack::Ipv4Header& ip = datagram.packet.ip;
-  return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1),
-          ip.tos,
+  return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1), ip.tos,
           ip.dont_fragment && ip.total_length <= kLargestRealMtu};
 }
 
@@ -176,10 +178,11 @@ void UdpFlow::on_udp_event(bool has_error) noexcept {
   if (has_error) {
     drain_failures();
   }
-  for (int i = 0; i < kReceivesPerEvent; ++i) {
-    const stack::FrameBufferPtr buffer = nat_.buffers_.take();
+  ReceivedBatch batch;
+  for (std::size_t i = 0; i < ReceivedBatch::kMost; ++i) {
+    stack::FrameBufferPtr buffer = nat_.buffers_.take();
     if (!buffer) {
-      return;
+      break;
     }
     const HostUdp::Received received = socket_->receive(buffer->data);
     if (received.status == sys::IoStatus::failed) {
@@ -187,16 +190,24 @@ void UdpFlow::on_udp_event(bool has_error) noexcept {
       continue;
     }
     if (received.status != sys::IoStatus::done) {
-      return;
+      break;
     }
-    deliver(received, std::span(buffer->data).first(received.bytes));
+    if (!batch.takes(received)) {
+      deliver(batch);
+      batch.clear();
+    }
+    batch.add(received, std::move(buffer));
   }
+  deliver(batch);
 }
 
-void UdpFlow::deliver(const HostUdp::Received& received, sys::Bytes data) noexcept {
-  const auto source = nat_.visible_source(received.source);
+void UdpFlow::deliver(const ReceivedBatch& batch) noexcept {
+  if (batch.empty()) {
+    return;
+  }
+  const auto source = nat_.visible_source(batch.source());
   if (!source) {
-    ++nat_.counters_.denied_inbound;
+    nat_.counters_.denied_inbound += batch.datagrams();
     return;
   }
   last_used_ = nat_.timers_.now();
@@ -204,9 +215,11 @@ void UdpFlow::deliver(const HostUdp::Received& received, sys::Bytes data) noexce
     nat_.answered(*this);
     timer_.arm(idle_time());  // may be shorter than that of a flow without an answer
   }
-  const std::size_t segment = received.segment_size == 0 ? data.size() : received.segment_size;
-  nat_.counters_.received += segment == 0 ? 1 : (data.size() + segment - 1) / segment;
-  nat_.link_.send_udp_batch(mac_, *source, guest_, data, segment);
+  nat_.counters_.received += batch.datagrams();
+  nat_.link_.send_udp_batch(mac_, *source, guest_, batch.parts(), batch.segment_size());
+  if (batch.datagrams() >= kBurst) {
+    std::this_thread::yield();
+  }
 }
 
 // --- idle ---

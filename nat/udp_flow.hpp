@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nat/host_udp.hpp"
+#include "nat/received_batch.hpp"
 #include "nat/slab.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/timers.hpp"
@@ -66,7 +67,7 @@ class UdpFlow final : public sys::Buried, private HostUdpObserver, private sys::
   sys::IoResult send_once_more_after_failure(std::span<iovec> parts, std::uint16_t segment_size) noexcept;
   bool drain_failures() noexcept;
   void relay_failure(const HostUdp::Failure& failure) noexcept;
-  void deliver(const HostUdp::Received& received, sys::Bytes data) noexcept;
+  void deliver(const ReceivedBatch& batch) noexcept;
   [[nodiscard]] sys::Duration idle_time() const noexcept;
 
   UdpNat& nat_;

@@ -20,6 +20,10 @@ iovec piece(sys::Bytes data) noexcept {
   return {const_cast<std::byte*>(data.data()), data.size()};  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
+sys::Bytes bytes_of(const iovec& piece) noexcept {
+  return {static_cast<const std::byte*>(piece.iov_base), piece.iov_len};
+}
+
 std::size_t size_of(std::span<const iovec> pieces) noexcept {
   std::size_t size = 0;
   for (const iovec& p : pieces) {
@@ -190,19 +194,23 @@ void GuestLink::send_udp(const MacAddress& to, const sys::Endpoint& source, cons
 void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source,
                                const sys::Endpoint& destination, sys::Bytes payload,
                                std::size_t segment_size) noexcept {
+  const iovec part = piece(payload);
+  send_udp_batch(to, source, destination, {&part, 1}, segment_size);
+}
+
+void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source,
+                               const sys::Endpoint& destination, std::span<const iovec> parts,
+                               std::size_t segment_size) noexcept {
   constexpr std::size_t kHeaders = kIpv4HeaderSize + kUdpHeaderSize;
-  const bool one = payload.size() <= segment_size;
-  if (one || !port_.cuts_udp() || segment_size + kHeaders > mtu_ ||
-      payload.size() + kHeaders > kLargestPacket) {
-    for (std::size_t at = 0; at == 0 || at < payload.size(); at += segment_size) {
-      send_udp(to, source, destination, payload.subspan(at, std::min(segment_size, payload.size() - at)));
-      if (one) {
-        return;
-      }
+  const std::size_t size = size_of(parts);
+  const bool one = size <= segment_size;
+  if (one || !port_.cuts_udp() || segment_size + kHeaders > mtu_ || size + kHeaders > kLargestPacket) {
+    for (const iovec& part : parts) {
+      send_udp_one_by_one(to, source, destination, bytes_of(part), segment_size);
     }
     return;
   }
-  const auto length = static_cast<std::uint16_t>(payload.size() + kUdpHeaderSize);
+  const auto length = static_cast<std::uint16_t>(size + kUdpHeaderSize);
   std::array<std::byte, kHeaders> headers{};
   Ipv4Header ip;
   ip.source = source.address.v4();
@@ -210,8 +218,7 @@ void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source
   ip.protocol = kProtocolUdp;
   ip.id = next_id_;
   ip.total_length = static_cast<std::uint16_t>(length + kIpv4HeaderSize);
-  next_id_ =
-      static_cast<std::uint16_t>(next_id_ + payload.size() / segment_size + 1);  // one for each datagram
+  next_id_ = static_cast<std::uint16_t>(next_id_ + size / segment_size + 1);  // one for each datagram
   encode_ipv4(std::span(headers).first<kIpv4HeaderSize>(), ip);
   ChecksumAccumulator sum;
   sum.add_pseudo_header(source.address, destination.address, kProtocolUdp, length);
@@ -228,8 +235,22 @@ void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source
   vnet.header_length = kHeaders;
   vnet.checksum_start = kIpv4HeaderSize;
   vnet.checksum_offset = 6;
-  const std::array<iovec, 2> parts{piece(headers), piece(payload)};
-  send(to, kEtherTypeIpv4, vnet, parts);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+  std::array<iovec, kMaxParts> pieces;
+  pieces[0] = piece(headers);
+  std::copy(parts.begin(), parts.end(), pieces.begin() + 1);
+  send(to, kEtherTypeIpv4, vnet, std::span(pieces).first(parts.size() + 1));
+}
+
+// At least one, which may be empty.
+void GuestLink::send_udp_one_by_one(const MacAddress& to, const sys::Endpoint& source,
+                                    const sys::Endpoint& destination, sys::Bytes payload,
+                                    std::size_t segment_size) noexcept {
+  do {
+    const std::size_t size = std::min(segment_size, payload.size());
+    send_udp(to, source, destination, payload.first(size));
+    payload = payload.subspan(size);
+  } while (!payload.empty());
 }
 
 void GuestLink::send_tcp_reset(const MacAddress& to, const sys::Endpoint& source,

@@ -58,7 +58,10 @@ class GuestLink {
   void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                 sys::Bytes payload) noexcept;
   // Several datagrams of `segment_size` bytes, the last may be shorter: one frame where the guest's kernel
-  // cuts it, else one by one.
+  // cuts it, else one by one. Each part (less than kMaxParts) holds one or more of them, whole.
+  void send_udp_batch(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
+                      std::span<const iovec> parts, std::size_t segment_size) noexcept;
+  // The same with one part.
   void send_udp_batch(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                       sys::Bytes payload, std::size_t segment_size) noexcept;
   // The reset of RFC 9293 3.10.7.1 that answers a segment for which there is no connection.
@@ -69,6 +72,9 @@ class GuestLink {
                     std::uint32_t seq, std::uint32_t ack) noexcept;
 
  private:
+  void send_udp_one_by_one(const MacAddress& to, const sys::Endpoint& source,
+                           const sys::Endpoint& destination, sys::Bytes payload,
+                           std::size_t segment_size) noexcept;
   // A packet whose payload comes in pieces.
   void send_packet(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload) noexcept;
   void send_fragments(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload,

@@ -63,8 +63,71 @@ TEST_CASE("a question and its answer") {
   r.w.settle();
   REQUIRE(r.w.others.size() == 1);
   check_answer(r.w.others[0], response(7));
-  CHECK(r.w.host.datagram(0).closed());
   CHECK(r.w.gateway->dns().pending() == 0);
+  r.w.advance(2 * nat::DnsForwarder::kSpareTime);
+  CHECK(r.w.host.datagram(0).closed());
+}
+
+TEST_CASE("the next question from the same port takes the same socket, one from another port does not") {
+  Resolving r;
+  ask(r.w, query(7));
+  r.w.host.datagram(0).answer(response(7));
+  r.w.settle();
+  ask(r.w, query(8));
+  CHECK(r.w.host.datagram_sockets() == 1);
+  ask(r.w, query(9));  // while the other is open
+  CHECK(r.w.host.datagram_sockets() == 2);
+  ask(r.w, query(10), 5001);
+  CHECK(r.w.host.datagram_sockets() == 3);
+  ask(r.w, query(11), 5000, sys::make_ipv4(10, 0, 2, 101));
+  CHECK(r.w.host.datagram_sockets() == 4);
+  r.w.host.datagram(0).answer(response(8));
+  r.w.settle();
+  REQUIRE(r.w.others.size() == 2);
+  check_answer(r.w.others[1], response(8));
+}
+
+TEST_CASE("what comes to a socket without a question is thrown away") {
+  Resolving r;
+  ask(r.w, query(7));
+  r.w.host.datagram(0).answer(response(7));
+  r.w.settle();
+  r.w.host.datagram(0).answer(response(7));
+  r.w.host.datagram(0).answer(response(8));
+  r.w.settle();
+  CHECK(r.w.others.size() == 1);
+  ask(r.w, query(9));
+  r.w.host.datagram(0).answer(response(8));
+  r.w.settle();
+  CHECK(r.w.others.size() == 1);
+  r.w.host.datagram(0).answer(response(9));
+  r.w.settle();
+  CHECK(r.w.others.size() == 2);
+}
+
+TEST_CASE("a socket to a server that is not asked any more is not taken") {
+  Resolving r;
+  ask(r.w, query(7));
+  r.w.host.datagram(0).answer(response(7));
+  r.w.settle();
+  r.w.gateway->set_resolvers({kSecond});
+  ask(r.w, query(8));
+  REQUIRE(r.w.host.datagram_sockets() == 2);
+  CHECK(r.w.host.datagram(1).target() == kSecond);
+}
+
+TEST_CASE("sockets that wait for a question are bounded") {
+  Resolving r;
+  for (std::uint16_t i = 0; i < nat::DnsForwarder::kMostSpare + 10; ++i) {
+    ask(r.w, query(i), static_cast<std::uint16_t>(6000 + i));
+    r.w.host.datagram(i).answer(response(i));
+    r.w.settle();
+  }
+  CHECK(r.w.gateway->dns().spare_sockets() == nat::DnsForwarder::kMostSpare);
+  CHECK(r.w.host.datagram(0).closed());
+  CHECK_FALSE(r.w.host.datagram(nat::DnsForwarder::kMostSpare + 9).closed());
+  r.w.advance(2 * nat::DnsForwarder::kSpareTime);
+  CHECK(r.w.gateway->dns().spare_sockets() == 0);
 }
 
 TEST_CASE("a server that refuses makes way at once") {
@@ -81,7 +144,7 @@ TEST_CASE("a server that refuses makes way at once") {
   check_answer(r.w.others[0], response(8));
 
   // It has shown that it works: it is asked first now.
-  ask(r.w, query(9));
+  ask(r.w, query(9), 5001);
   CHECK(r.w.host.datagram(2).target() == kSecond);
   r.w.host.datagram(2).answer(response(9));
   r.w.settle();

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -337,6 +338,45 @@ TEST_CASE("policy: IPv6 sources") {
       {"10.0.2.2", false},
   };
   check_sources(with_ipv6(), rows);
+}
+
+TEST_CASE("policy: what the guest sees of a client of a port forward") {
+  struct ClientRow {
+    std::string client;
+    std::string seen;
+  };
+  PolicyConfig config;
+  for (const ClientRow& row : std::vector<ClientRow>{{"203.0.113.7", "203.0.113.7:1000"},
+                                                     {"10.0.3.1", "10.0.3.1:1000"},
+                                                     {"192.168.1.1", "192.168.1.1:1000"},
+                                                     {"169.254.1.1", "169.254.1.1:1000"},
+                                                     {"127.0.0.1", "10.0.2.2:1000"},
+                                                     {"127.255.255.254", "10.0.2.2:1000"},
+                                                     {"0.0.0.0", "10.0.2.2:1000"},
+                                                     {"10.0.2.2", "10.0.2.2:1000"},
+                                                     {"10.0.2.3", "10.0.2.2:1000"},
+                                                     {"10.0.2.77", "10.0.2.2:1000"},
+                                                     {"10.0.2.100", "10.0.2.2:1000"},
+                                                     {"10.0.2.255", "10.0.2.2:1000"},
+                                                     {"224.0.0.1", "10.0.2.2:1000"},
+                                                     {"255.255.255.255", "10.0.2.2:1000"},
+                                                     {"2001:db8::1", "10.0.2.2:1000"}}) {
+    CAPTURE(row.client);
+    CHECK(to_string(forward_source(config, {ip(row.client), 1000})) == row.seen);
+  }
+}
+
+TEST_CASE("policy: the other ports of a client that looks like another one") {
+  sys::Endpoint source{ip("10.0.2.2"), 65535};
+  std::vector<std::uint16_t> ports;
+  for (int i = 0; i < kMostSources; ++i) {
+    source = next_source(source);
+    CHECK(source.address == ip("10.0.2.2"));
+    CHECK(source.port >= 1024);
+    ports.push_back(source.port);
+  }
+  std::sort(ports.begin(), ports.end());
+  CHECK(std::unique(ports.begin(), ports.end()) == ports.end());
 }
 
 TEST_CASE("policy: which addresses ARP answers for") {

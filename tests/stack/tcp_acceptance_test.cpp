@@ -201,5 +201,36 @@ TEST_CASE("sequence numbers compare modulo 2^32") {
   }
 }
 
+TEST_CASE("acceptance in SYN-SENT: only what answers our SYN (RFC 9293 3.10.7.3)") {
+  struct SynSentRow {
+    std::string description;
+    std::uint8_t flags;
+    std::uint32_t ack;  // - SND.NXT
+    SegmentVerdict verdict;
+  };
+  const std::vector<SynSentRow> rows = {
+      {"SYN-ACK", kSyn | kAck, 0, kAccept},
+      {"SYN-ACK of something else: lwIP answers with a reset", kSyn | kAck, 1, kAccept},
+      {"ACK of something else: the same", kAck, 0xffffffffU, kAccept},
+      {"ACK of our SYN without a SYN", kAck, 0, kDrop},
+      {"the same with FIN", kAck | kFin, 0, kDrop},
+      {"RST with the right ACK", kRst | kAck, 0, kAccept},
+      {"RST with a wrong ACK", kRst | kAck, 1, kDrop},
+      {"RST without ACK", kRst, 0, kDrop},
+      {"SYN alone", kSyn, 0, kDrop},
+      {"FIN alone", kFin, 0, kDrop},
+      {"no flags", 0, 0, kDrop},
+  };
+  for (const std::uint32_t snd_nxt : {0U, 1U, 0x7fffffffU, 0xffffffffU}) {
+    for (const SynSentRow& row : rows) {
+      CAPTURE(row.description);
+      TcpHeader tcp;
+      tcp.flags = row.flags;
+      tcp.ack = snd_nxt + row.ack;
+      CHECK(judge_syn_sent(tcp, snd_nxt) == row.verdict);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace l4n::stack

@@ -120,6 +120,8 @@ class FakeDatagram final : public nat::HostDatagram {
   explicit FakeDatagram(std::shared_ptr<HostDatagramSocket> socket) : socket_(std::move(socket)) {}
   ~FakeDatagram() override { socket_->observer_ = nullptr; }
 
+  void observe(nat::HostObserver& observer) noexcept override { socket_->observer_ = &observer; }
+
   sys::IoResult send(sys::Bytes datagram) noexcept override {
     if (socket_->error_ != 0) {
       return sys::IoResult::error_of(std::exchange(socket_->error_, 0));
