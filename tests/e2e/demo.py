@@ -2,7 +2,7 @@
 """The main job, to be seen: `demo.py PROGRAM`.
 
 A guest namespace without any network gets one by `PROGRAM -c`, fetches a page by name from a web
-server in another namespace, and measures the throughput. All of it happens in namespaces made for
+server in another namespace, and measures the throughput. `PROGRAM run` does the same in one command. All of it happens in namespaces made for
 the purpose, so neither privileges of the guest nor the internet are needed; the machine's own
 network is not touched.
 """
@@ -91,6 +91,13 @@ def demo(lab):
     run_in_guest(guest, "dig", "+short", f"@{DNS}", NAME)
     page = run_in_guest(guest, "curl", "-sS", "--fail", "--max-time", "20", f"http://{NAME}/")
     if page.stdout != PAGE:
+        raise Failed("that is not the page")
+
+    say("In one command, without a second terminal: a command in namespaces of its own, with network")
+    command = ["run", "--", "curl", "-sS", "--fail", "--max-time", "20", f"http://{NAME}/"]
+    once = lab.run_program(*command, seconds=60)
+    show("host", [name, *command], once.stdout + once.stderr)
+    if once.returncode != 0 or once.stdout != PAGE:
         raise Failed("that is not the page")
 
     say(f"Throughput of one TCP connection, {SECONDS} s each way (iperf3)")
