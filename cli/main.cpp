@@ -14,6 +14,7 @@
 #include "cli/attach_request.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/options.hpp"
+#include "cli/outbound.hpp"
 #include "cli/run.hpp"
 #include "cli/run_options.hpp"
 #include "cli/startup_text.hpp"
@@ -75,9 +76,10 @@ int serve(const cli::Options& options) {
 
   // 3. The monitor: it follows resolv.conf and the target for us.
   netns::MonitorRequest monitor_request;
+  monitor_request.outbound_interface = cli::outbound_interface(options);
   monitor_request.target = std::move(attached->target);
   if (*api) {
-    monitor_request.socket_file = (*api)->file();
+    monitor_request.socket_files.push_back((*api)->file());
   }
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {

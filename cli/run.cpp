@@ -13,6 +13,7 @@
 #include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
 #include "cli/not_built_yet.hpp"
+#include "cli/outbound.hpp"
 #include "cli/supervisor.hpp"
 #include "cli/terminal.hpp"
 #include "cli/worker.hpp"
@@ -116,8 +117,9 @@ int run(const RunOptions& options) {
     return fail(api.error());
   }
   netns::MonitorRequest monitor_request;
+  monitor_request.outbound_interface = outbound_interface(network);
   if (*api) {
-    monitor_request.socket_file = (*api)->file();
+    monitor_request.socket_files.push_back((*api)->file());
   }
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {

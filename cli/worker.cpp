@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/api_protocol.hpp"
+#include "cli/outbound.hpp"
 
 namespace l4n::cli {
 namespace {
@@ -70,10 +71,11 @@ Result<sys::Fd> open_signals() {
 std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
   std::vector<nat::HostTarget> targets;
   for (const netns::NameserverAddress& server : nameservers.servers) {
-    targets.push_back({{server.address, kDnsPort}, server.scope_id});
+    targets.push_back({.endpoint = {server.address, kDnsPort}, .scope_id = server.scope_id, .own = true});
   }
   if (targets.empty()) {
-    targets.push_back({{sys::make_ipv4(127, 0, 0, 1), kDnsPort}, 0});  // the default of resolv.conf(5)
+    targets.push_back({.endpoint = {sys::make_ipv4(127, 0, 0, 1), kDnsPort},
+                       .own = true});  // the default of resolv.conf(5)
   }
   return targets;
 }
@@ -88,6 +90,14 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Ta
   }
   std::unique_ptr<Worker> worker(
       new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log, serves));
+  auto leave = outbound(options);
+  if (!leave) {
+    return leave.error();
+  }
+  worker->set_outbound(*std::move(leave));
+  if (const auto missing = missing_outbound_address(options)) {
+    log.warning(sys::LogClass::host, "{} is no address of this host: nothing can leave from it", *missing);
+  }
   if (auto prepared = worker->host_.prepare(); !prepared) {
     log.info(sys::LogClass::host, "{}: the guest can ping nobody but us", prepared.error().message());
   }
@@ -199,9 +209,18 @@ void Worker::on_message(const netns::MonitorMessage& message) {
       has_resolvers_ = !nameservers->servers.empty();
     }
     gateway_.set_search(nameservers->search);
+  } else if (const auto* addresses = std::get_if<netns::InterfaceAddresses>(&message)) {
+    set_outbound(to_outbound(*addresses));
   } else {
     stop(0);  // nobody is left in the namespace
   }
+}
+
+void Worker::set_outbound(nat::Outbound outbound) {
+  if (outbound.wanted && outbound.address == sys::Ipv4Address{}) {
+    log_.warning(sys::LogClass::host, "the outbound interface has no address: nothing can leave");
+  }
+  host_.set_outbound(std::move(outbound));
 }
 
 void Worker::on_port_closed() {

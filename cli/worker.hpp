@@ -56,6 +56,7 @@ class Worker {
   void on_exit_fd();
   void on_monitor();
   void on_message(const netns::MonitorMessage& message);
+  void set_outbound(nat::Outbound outbound);
   void on_port_closed();
 
   sys::Log& log_;

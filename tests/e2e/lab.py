@@ -120,6 +120,11 @@ class Lab:
         self.wan.sysctl("net.ipv4.ip_forward", 1)  # else wan does not say that it has no route
         self.wan.sysctl("net.ipv4.icmp_ratelimit", 0)
 
+    @property
+    def wan_pid(self):
+        """A process that lives in wan, for those who move interfaces there."""
+        return self._wan_holder.pid
+
     # resolv.conf of the program
 
     @property

@@ -15,7 +15,6 @@ TARGET, SOCKET = "<target>", "<socket>"
 NOT_BUILT_YET = [
     ("--enable-ipv6", ["--enable-ipv6"]),
     ("--enable-ipv6", ["-6"]),
-    ("--outbound-addr", ["--outbound-addr=127.0.0.1"]),
     ("--outbound-addr6", ["--outbound-addr6=::1"]),
     ("--enable-sandbox", ["--enable-sandbox"]),
     ("--enable-sandbox", ["--create-sandbox"]),
