@@ -12,6 +12,7 @@
 
 #include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
+#include "cli/guest.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/outbound.hpp"
 #include "cli/supervisor.hpp"
@@ -126,8 +127,8 @@ int run(const RunOptions& options) {
     return fail(monitor.error());
   }
   sys::Log log(STDERR_FILENO);
-  auto worker =
-      Worker::create(network, std::move(attached->tap), *std::move(monitor), log, Worker::Serves::command);
+  auto worker = Worker::create(network, guest_port(std::move(attached->tap)), *std::move(monitor), log,
+                               Worker::Serves::command);
   if (!worker) {
     return fail(worker.error());
   }

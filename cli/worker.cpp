@@ -82,14 +82,14 @@ std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
 
 }  // namespace
 
-Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Tap tap, netns::Monitor monitor,
+Result<std::unique_ptr<Worker>> Worker::create(const Options& options, GuestPort port, netns::Monitor monitor,
                                                sys::Log& log, Serves serves) {
   auto loop = sys::EventLoop::create(system_clock());
   if (!loop) {
     return loop.error();
   }
   std::unique_ptr<Worker> worker(
-      new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log, serves));
+      new Worker(*std::move(loop), options, std::move(port), std::move(monitor), log, serves));
   auto leave = outbound(options);
   if (!leave) {
     return leave.error();
@@ -107,16 +107,15 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Ta
   return worker;
 }
 
-Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap,
+Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, GuestPort port,
                netns::Monitor monitor, sys::Log& log, Serves serves)
     : log_(log),
       serves_(serves),
       loop_(std::move(loop)),
       monitor_(std::move(monitor)),
-      tap_is_ours_(tap.created),
-      port_(std::move(tap.fd), tap.vnet_hdr, (tap.offloads & netns::offload_uso4) != 0),
+      port_(std::move(port)),
       host_(*loop_),
-      gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, port_, host_},
+      gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
       recommended_guest_(options.cidr.host(kRecommended)) {
   loop_->add_turn_hook(gateway_);
@@ -124,8 +123,8 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, net
 }
 
 Worker::~Worker() {
-  if (!tap_is_ours_) {
-    netns::release_offloads(port_.fd());
+  if (port_.outlives_us) {
+    netns::release_offloads(port_.frames->fd());
   }
 }
 
@@ -159,7 +158,7 @@ Result<void> Worker::watch_all(const Options& options) {
   if (auto added = loop_->add(monitor_.fd(), EPOLLIN, monitor_watch_); !added) {
     return added;
   }
-  return loop_->add(port_.fd(), EPOLLIN, gateway_);
+  return port_.frames->start(*loop_, gateway_);
 }
 
 Result<void> Worker::serve_api(netns::UnixListener listener) {
@@ -227,7 +226,7 @@ void Worker::on_port_closed() {
   if (serves_ == Serves::target) {
     stop(0);
   } else {
-    loop_->remove(port_.fd());  // the command has no network any more, which is its own doing
+    loop_->remove(port_.frames->fd());  // the command has no network any more, which is its own doing
   }
 }
 
