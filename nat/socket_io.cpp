@@ -31,7 +31,6 @@ sys::Result<void> bind_outbound(int fd, const OutboundChoice& choice) {
   return {};
 }
 
-// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): control_ is filled by the kernel
 std::optional<sys::Endpoint> local_endpoint(int fd) noexcept {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
@@ -41,6 +40,7 @@ std::optional<sys::Endpoint> local_endpoint(int fd) noexcept {
   return sys::from_socket_address(storage, length);
 }
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): control_ is filled by the kernel
 IncomingMessage::IncomingMessage(sys::MutableBytes into) noexcept : part_{into.data(), into.size()} {
   message_.msg_name = &peer_;
   message_.msg_namelen = sizeof peer_;
