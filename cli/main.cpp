@@ -11,14 +11,14 @@
 #include <string>
 
 #include "cli/api_socket.hpp"
-#include "cli/attach_request.hpp"
+#include "cli/guest.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/options.hpp"
+#include "cli/outbound.hpp"
 #include "cli/run.hpp"
 #include "cli/run_options.hpp"
 #include "cli/startup_text.hpp"
 #include "cli/worker.hpp"
-#include "netns/attach.hpp"
 #include "netns/monitor.hpp"
 #include "netns/seal.hpp"
 #include "netns/sys/log.hpp"
@@ -60,10 +60,13 @@ sys::Result<void> announce_ready(const cli::Options& options) {
 int serve(const cli::Options& options) {
   keep_to_ourselves(options);
 
-  // 1. A child joins the guest and brings its interface back.
-  auto attached = netns::attach(cli::attach_request(options));
-  if (!attached) {
-    return fail(attached.error());
+  // 1. What carries the guest's frames: a child joins the guest and brings its interface back, say.
+  auto guest = cli::open_guest(options);
+  if (!guest) {
+    return fail(guest.error());
+  }
+  if (!guest->port.frames) {
+    return 0;
   }
 
   // 2. The API socket: it listens before anybody reads of it.
@@ -75,9 +78,13 @@ int serve(const cli::Options& options) {
 
   // 3. The monitor: it follows resolv.conf and the target for us.
   netns::MonitorRequest monitor_request;
-  monitor_request.target = std::move(attached->target);
+  monitor_request.outbound_interface = cli::outbound_interface(options);
+  monitor_request.target = std::move(guest->target);
+  if (guest->socket) {
+    monitor_request.socket_files.push_back(guest->socket->file());
+  }
   if (*api) {
-    monitor_request.socket_file = (*api)->file();
+    monitor_request.socket_files.push_back((*api)->file());
   }
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
@@ -86,7 +93,7 @@ int serve(const cli::Options& options) {
 
   // 4. The loop, the gateway, and what can end them.
   sys::Log log(STDERR_FILENO);
-  auto worker = cli::Worker::create(options, std::move(attached->tap), *std::move(monitor), log);
+  auto worker = cli::Worker::create(options, std::move(guest->port), *std::move(monitor), log);
   if (!worker) {
     return fail(worker.error());
   }

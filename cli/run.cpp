@@ -12,7 +12,9 @@
 
 #include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
+#include "cli/guest.hpp"
 #include "cli/not_built_yet.hpp"
+#include "cli/outbound.hpp"
 #include "cli/supervisor.hpp"
 #include "cli/terminal.hpp"
 #include "cli/worker.hpp"
@@ -116,16 +118,17 @@ int run(const RunOptions& options) {
     return fail(api.error());
   }
   netns::MonitorRequest monitor_request;
+  monitor_request.outbound_interface = outbound_interface(network);
   if (*api) {
-    monitor_request.socket_file = (*api)->file();
+    monitor_request.socket_files.push_back((*api)->file());
   }
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
   }
   sys::Log log(STDERR_FILENO);
-  auto worker =
-      Worker::create(network, std::move(attached->tap), *std::move(monitor), log, Worker::Serves::command);
+  auto worker = Worker::create(network, guest_port(std::move(attached->tap)), *std::move(monitor), log,
+                               Worker::Serves::command);
   if (!worker) {
     return fail(worker.error());
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/api_protocol.hpp"
+#include "cli/outbound.hpp"
 
 namespace l4n::cli {
 namespace {
@@ -70,24 +71,33 @@ Result<sys::Fd> open_signals() {
 std::vector<nat::HostTarget> resolvers(const netns::Nameservers& nameservers) {
   std::vector<nat::HostTarget> targets;
   for (const netns::NameserverAddress& server : nameservers.servers) {
-    targets.push_back({{server.address, kDnsPort}, server.scope_id});
+    targets.push_back({.endpoint = {server.address, kDnsPort}, .scope_id = server.scope_id, .own = true});
   }
   if (targets.empty()) {
-    targets.push_back({{sys::make_ipv4(127, 0, 0, 1), kDnsPort}, 0});  // the default of resolv.conf(5)
+    targets.push_back({.endpoint = {sys::make_ipv4(127, 0, 0, 1), kDnsPort},
+                       .own = true});  // the default of resolv.conf(5)
   }
   return targets;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Tap tap, netns::Monitor monitor,
+Result<std::unique_ptr<Worker>> Worker::create(const Options& options, GuestPort port, netns::Monitor monitor,
                                                sys::Log& log, Serves serves) {
   auto loop = sys::EventLoop::create(system_clock());
   if (!loop) {
     return loop.error();
   }
   std::unique_ptr<Worker> worker(
-      new Worker(*std::move(loop), options, std::move(tap), std::move(monitor), log, serves));
+      new Worker(*std::move(loop), options, std::move(port), std::move(monitor), log, serves));
+  auto leave = outbound(options);
+  if (!leave) {
+    return leave.error();
+  }
+  worker->set_outbound(*std::move(leave));
+  if (const auto missing = missing_outbound_address(options)) {
+    log.warning(sys::LogClass::host, "{} is no address of this host: nothing can leave from it", *missing);
+  }
   if (auto prepared = worker->host_.prepare(); !prepared) {
     log.info(sys::LogClass::host, "{}: the guest can ping nobody but us", prepared.error().message());
   }
@@ -97,16 +107,15 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, netns::Ta
   return worker;
 }
 
-Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap,
+Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, GuestPort port,
                netns::Monitor monitor, sys::Log& log, Serves serves)
     : log_(log),
       serves_(serves),
       loop_(std::move(loop)),
       monitor_(std::move(monitor)),
-      tap_is_ours_(tap.created),
-      port_(std::move(tap.fd), tap.vnet_hdr, (tap.offloads & netns::offload_uso4) != 0),
+      port_(std::move(port)),
       host_(*loop_),
-      gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, port_, host_},
+      gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
       recommended_guest_(options.cidr.host(kRecommended)) {
   loop_->add_turn_hook(gateway_);
@@ -114,8 +123,8 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, net
 }
 
 Worker::~Worker() {
-  if (!tap_is_ours_) {
-    netns::release_offloads(port_.fd());
+  if (port_.outlives_us) {
+    netns::release_offloads(port_.frames->fd());
   }
 }
 
@@ -149,7 +158,7 @@ Result<void> Worker::watch_all(const Options& options) {
   if (auto added = loop_->add(monitor_.fd(), EPOLLIN, monitor_watch_); !added) {
     return added;
   }
-  return loop_->add(port_.fd(), EPOLLIN, gateway_);
+  return port_.frames->start(*loop_, gateway_);
 }
 
 Result<void> Worker::serve_api(netns::UnixListener listener) {
@@ -199,16 +208,25 @@ void Worker::on_message(const netns::MonitorMessage& message) {
       has_resolvers_ = !nameservers->servers.empty();
     }
     gateway_.set_search(nameservers->search);
+  } else if (const auto* addresses = std::get_if<netns::InterfaceAddresses>(&message)) {
+    set_outbound(to_outbound(*addresses));
   } else {
     stop(0);  // nobody is left in the namespace
   }
+}
+
+void Worker::set_outbound(nat::Outbound outbound) {
+  if (outbound.wanted && outbound.address == sys::Ipv4Address{}) {
+    log_.warning(sys::LogClass::host, "the outbound interface has no address: nothing can leave");
+  }
+  host_.set_outbound(std::move(outbound));
 }
 
 void Worker::on_port_closed() {
   if (serves_ == Serves::target) {
     stop(0);
   } else {
-    loop_->remove(port_.fd());  // the command has no network any more, which is its own doing
+    loop_->remove(port_.frames->fd());  // the command has no network any more, which is its own doing
   }
 }
 

@@ -8,10 +8,10 @@
 #include <optional>
 
 #include "cli/api_server.hpp"
+#include "cli/guest.hpp"
 #include "cli/options.hpp"
 #include "nat/gateway.hpp"
 #include "nat/host_sockets.hpp"
-#include "netns/attach.hpp"
 #include "netns/monitor.hpp"
 #include "netns/sys/clock.hpp"
 #include "netns/sys/event_loop.hpp"
@@ -19,7 +19,6 @@
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
 #include "netns/unix_listener.hpp"
-#include "stack/frame_port.hpp"
 
 namespace l4n::cli {
 
@@ -32,7 +31,7 @@ class Worker {
   };
 
   // Takes over the interface and the monitor.
-  static sys::Result<std::unique_ptr<Worker>> create(const Options& options, netns::Tap tap,
+  static sys::Result<std::unique_ptr<Worker>> create(const Options& options, GuestPort port,
                                                      netns::Monitor monitor, sys::Log& log,
                                                      Serves serves = Serves::target);
   Worker(const Worker&) = delete;
@@ -48,7 +47,7 @@ class Worker {
   [[nodiscard]] sys::EventLoop& loop() noexcept { return *loop_; }
 
  private:
-  Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, netns::Tap tap, netns::Monitor monitor,
+  Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, GuestPort port, netns::Monitor monitor,
          sys::Log& log, Serves serves);
   sys::Result<void> watch_all(const Options& options);
   sys::Result<void> watch_signals();
@@ -56,14 +55,14 @@ class Worker {
   void on_exit_fd();
   void on_monitor();
   void on_message(const netns::MonitorMessage& message);
+  void set_outbound(nat::Outbound outbound);
   void on_port_closed();
 
   sys::Log& log_;
   Serves serves_;
   std::unique_ptr<sys::EventLoop> loop_;
   netns::Monitor monitor_;
-  bool tap_is_ours_;  // false: the device goes on without us
-  stack::FdFramePort port_;
+  GuestPort port_;
   nat::HostSockets host_;
   nat::Gateway gateway_;
   sys::Fd signals_;

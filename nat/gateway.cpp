@@ -1,6 +1,5 @@
 #include "nat/gateway.hpp"
 
-#include <cerrno>
 #include <vector>
 
 #include "stack/arp.hpp"
@@ -58,8 +57,10 @@ void Gateway::on_event(std::uint32_t /*events*/) noexcept {
       return;
     }
     if (result.status != sys::IoStatus::done) {
-      log_.error(sys::LogClass::general, "cannot read from the guest's interface: {}",
-                 sys::errno_text(result.error == 0 ? EPIPE : result.error));
+      if (result.status == sys::IoStatus::failed) {
+        log_.error(sys::LogClass::general, "cannot read from the guest's interface: {}",
+                   sys::errno_text(result.error));
+      }
       if (port_closed_) {
         port_closed_();
       }

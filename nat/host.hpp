@@ -19,11 +19,13 @@ namespace l4n::nat {
 
 // Where a host socket goes. `scope_id` is the interface of a link-local IPv6 address, 0 otherwise.
 // `ttl`: of the segments while connecting; 0 is the host's own default. A TCP traceroute sets it low and
-// wants to hear who sent the packet back.
+// wants to hear who sent the packet back. `own`: a question of the host's own, to which --outbound-addr does
+// not apply.
 struct HostTarget {
   sys::Endpoint endpoint;
   std::uint32_t scope_id = 0;
   std::uint8_t ttl = 0;
+  bool own = false;
 
   friend bool operator==(const HostTarget&, const HostTarget&) = default;
 };

@@ -36,26 +36,33 @@ Result<sys::Fd> open_socket(int type) {
   return fd;
 }
 
-// The control messages of a send: TTL and TOS of this one packet (ip(7)).
+// The control messages of a send: TTL, TOS and the way of this one packet (ip(7)).
 class SendControl {
  public:
-  SendControl(msghdr& message, std::uint8_t ttl, std::uint8_t tos) noexcept {
+  SendControl(msghdr& message, std::uint8_t ttl, std::uint8_t tos, const OutboundChoice& leave) noexcept {
     message.msg_control = buffer_.data();
     message.msg_controllen = buffer_.size();
     cmsghdr* control = CMSG_FIRSTHDR(&message);
-    fill(*control, IP_TTL, ttl);
-    fill(*CMSG_NXTHDR(&message, control), IP_TOS, tos);
+    fill(*control, IP_TTL, int{ttl});
+    control = CMSG_NXTHDR(&message, control);
+    fill(*control, IP_TOS, int{tos});
+    in_pktinfo way{};  // all zero is the system's choice
+    way.ipi_ifindex = static_cast<int>(leave.interface_index);
+    way.ipi_spec_dst.s_addr = htonl(leave.source.value);
+    fill(*CMSG_NXTHDR(&message, control), IP_PKTINFO, way);
   }
 
  private:
-  static void fill(cmsghdr& control, int type, int value) noexcept {
+  template <class T>
+  static void fill(cmsghdr& control, int type, const T& value) noexcept {
     control.cmsg_level = IPPROTO_IP;
     control.cmsg_type = type;
     control.cmsg_len = CMSG_LEN(sizeof value);
     std::memcpy(CMSG_DATA(&control), &value, sizeof value);
   }
 
-  alignas(cmsghdr) std::array<std::byte, 2 * CMSG_SPACE(sizeof(int))> buffer_{};
+  alignas(cmsghdr)
+      std::array<std::byte, (2 * CMSG_SPACE(sizeof(int))) + CMSG_SPACE(sizeof(in_pktinfo))> buffer_{};
 };
 
 void read_ttl_and_tos(msghdr& message, EchoReply& reply) noexcept {
@@ -89,25 +96,20 @@ class EchoSocket final : private sys::EventHandler {
  public:
   enum class Kind { ping, raw };
 
-  EchoSocket(sys::EventLoop& loop, sys::Fd fd, Kind kind, HostPingObserver& sink) noexcept
-      : loop_(loop), fd_(std::move(fd)), kind_(kind), sink_(sink) {}
+  EchoSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, Kind kind,
+             HostPingObserver& sink) noexcept
+      : loop_(loop), outbound_(outbound), fd_(std::move(fd)), kind_(kind), sink_(sink) {}
   EchoSocket(const EchoSocket&) = delete;
   EchoSocket& operator=(const EchoSocket&) = delete;
   ~EchoSocket() { loop_.forget(fd_.get()); }
 
-  Result<void> start(const std::optional<sys::Ipv4Address>& source) {
+  Result<void> start() {
     const int fd = fd_.get();
     set_socket_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
     set_socket_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
     set_socket_option(fd, IPPROTO_IP, IP_PKTINFO, 1);  // parse_host_error() wants it
     if (!set_socket_option(fd, IPPROTO_IP, IP_RECVERR, 1)) {
       return sys::errno_error("cannot ask for the errors of a ping socket");
-    }
-    if (source) {
-      const sys::SocketAddress address = sys::to_socket_address({*source, 0});
-      if (::bind(fd, address.get(), address.length) != 0) {
-        return sys::errno_error("cannot bind a ping socket to the outbound address");
-      }
     }
     return loop_.add(fd, EPOLLIN, *this);
   }
@@ -143,6 +145,10 @@ class EchoSocket final : private sys::EventHandler {
 
   // An errno value; 0 also when the packet found no room, for a network loses packets.
   int transmit(const EchoRequest& request, std::optional<std::uint16_t> id) noexcept {
+    const OutboundChoice leave = choose_outbound(outbound_, request.destination);
+    if (!leave.possible) {
+      return ENETUNREACH;
+    }
     set_dont_fragment(request.dont_fragment);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
     std::array<std::byte, stack::kIcmpHeaderSize> header;
@@ -160,11 +166,12 @@ class EchoSocket final : private sys::EventHandler {
     message.msg_namelen = address.length;
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    const SendControl control(message, request.ttl, request.tos);
+    const SendControl control(message, request.ttl, request.tos, leave);
     if (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL) >= 0) {
       return 0;
     }
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : errno;
+    const bool lost = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
+    return lost ? 0 : outbound_error(leave, errno);
   }
 
   void set_dont_fragment(bool on) noexcept {
@@ -227,6 +234,7 @@ class EchoSocket final : private sys::EventHandler {
   }
 
   sys::EventLoop& loop_;
+  const Outbound& outbound_;
   sys::Fd fd_;
   const Kind kind_;
   HostPingObserver& sink_;
@@ -237,10 +245,10 @@ class EchoSocket final : private sys::EventHandler {
 // A ping socket: the kernel hands it the answers to its own identifier only.
 class PingSocket final : public HostPing {
  public:
-  PingSocket(sys::EventLoop& loop, sys::Fd fd, HostPingObserver& observer) noexcept
-      : socket_(loop, std::move(fd), EchoSocket::Kind::ping, observer) {}
+  PingSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, HostPingObserver& observer) noexcept
+      : socket_(loop, outbound, std::move(fd), EchoSocket::Kind::ping, observer) {}
 
-  Result<void> start(const std::optional<sys::Ipv4Address>& source) { return socket_.start(source); }
+  Result<void> start() { return socket_.start(); }
 
   std::optional<HostError> send(const EchoRequest& request) noexcept override {
     return socket_.send(request, std::nullopt);
@@ -256,10 +264,10 @@ class PingSocket final : public HostPing {
 // here belong to somebody else.
 class HostPingSockets::RawSocket final : private HostPingObserver {
  public:
-  RawSocket(sys::EventLoop& loop, sys::Fd fd) noexcept
-      : socket_(loop, std::move(fd), EchoSocket::Kind::raw, *this) {}
+  RawSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd) noexcept
+      : socket_(loop, outbound, std::move(fd), EchoSocket::Kind::raw, *this) {}
 
-  Result<void> start(const std::optional<sys::Ipv4Address>& source) { return socket_.start(source); }
+  Result<void> start() { return socket_.start(); }
 
   std::unique_ptr<HostPing> open(HostPingObserver& observer) {
     return std::make_unique<Share>(*this, observer);
@@ -314,8 +322,8 @@ class HostPingSockets::RawSocket final : private HostPingObserver {
   EchoSocket socket_;
 };
 
-HostPingSockets::HostPingSockets(sys::EventLoop& loop, std::optional<sys::Ipv4Address> source)
-    : loop_(loop), source_(source) {}
+HostPingSockets::HostPingSockets(sys::EventLoop& loop, const Outbound& outbound)
+    : loop_(loop), outbound_(outbound) {}
 
 HostPingSockets::~HostPingSockets() = default;
 
@@ -333,8 +341,8 @@ Result<void> HostPingSockets::prepare() {
   if (::setsockopt((*fd).get(), SOL_RAW, ICMP_FILTER, &filter, sizeof filter) != 0) {
     return sys::errno_error("cannot filter a raw ICMP socket");
   }
-  auto raw = std::make_unique<RawSocket>(loop_, *std::move(fd));
-  if (auto started = raw->start(source_); !started) {
+  auto raw = std::make_unique<RawSocket>(loop_, outbound_, *std::move(fd));
+  if (auto started = raw->start(); !started) {
     return started;
   }
   raw_ = std::move(raw);
@@ -349,8 +357,8 @@ Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(HostPingObserver& o
     }
     return fd.error();
   }
-  auto ping = std::make_unique<PingSocket>(loop_, *std::move(fd), observer);
-  if (auto started = ping->start(source_); !started) {
+  auto ping = std::make_unique<PingSocket>(loop_, outbound_, *std::move(fd), observer);
+  if (auto started = ping->start(); !started) {
     return started.error();
   }
   return std::unique_ptr<HostPing>(std::move(ping));

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "nat/icmp_error.hpp"
+#include "nat/outbound.hpp"
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/ip_address.hpp"
@@ -79,8 +80,8 @@ class PingHost {
 
 class HostPingSockets final : public PingHost {
  public:
-  // `source`: the address that requests are sent from; nothing: the kernel's choice.
-  explicit HostPingSockets(sys::EventLoop& loop, std::optional<sys::Ipv4Address> source = std::nullopt);
+  // Each request leaves as `outbound` says at that moment. Both outlive this.
+  HostPingSockets(sys::EventLoop& loop, const Outbound& outbound);
   ~HostPingSockets() override;
 
   // Finds out whether ping sockets may be used and opens the raw socket if not. Before privileges are given
@@ -94,7 +95,7 @@ class HostPingSockets final : public PingHost {
   class RawSocket;
 
   sys::EventLoop& loop_;
-  std::optional<sys::Ipv4Address> source_;
+  const Outbound& outbound_;
   std::unique_ptr<RawSocket> raw_;
 };
 

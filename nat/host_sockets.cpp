@@ -260,10 +260,15 @@ Result<std::unique_ptr<HostStream>> HostSockets::connect(const HostTarget& targe
   if (!fd.valid()) {
     return sys::errno_error("cannot create a TCP socket");
   }
+  const OutboundChoice leave =
+      target.own ? OutboundChoice{} : choose_outbound(outbound_, target.endpoint.address);
+  if (auto bound = bind_outbound(fd.get(), leave); !bound) {
+    return bound.error();
+  }
   auto stream = std::make_unique<KernelStream>(loop_, &observer, std::move(fd));
   if (auto started = stream->start(sys::to_socket_address(target.endpoint, target.scope_id), target.ttl);
       !started) {
-    return started.error();
+    return sys::errno_error(outbound_error(leave, started.error().code), started.error().what);
   }
   return std::unique_ptr<HostStream>(std::move(stream));
 }

@@ -1,15 +1,22 @@
 // The host seam over the kernel's sockets.
 #pragma once
 
+#include <utility>
+
 #include "nat/host.hpp"
 #include "nat/kernel_udp.hpp"
+#include "nat/outbound.hpp"
 #include "netns/sys/event_loop.hpp"
 
 namespace l4n::nat {
 
 class HostSockets final : public Host {
  public:
-  explicit HostSockets(sys::EventLoop& loop) : loop_(loop), ping_(loop) {}
+  explicit HostSockets(sys::EventLoop& loop) : loop_(loop), ping_(loop, outbound_) {}
+
+  // Where everything that the guest starts leaves from now on: new connections, and the next datagram of
+  // every socket.
+  void set_outbound(Outbound outbound) { outbound_ = std::move(outbound); }
 
   // Opens what needs privileges: the raw socket for ping where ping sockets are not allowed.
   sys::Result<void> prepare() { return ping_.prepare(); }
@@ -20,7 +27,7 @@ class HostSockets final : public Host {
   sys::Result<std::unique_ptr<HostDatagram>> open_datagram(const HostTarget& target,
                                                            HostObserver& observer) override;
   sys::Result<std::unique_ptr<HostUdp>> open_udp(bool is_v4, HostUdpObserver& observer) override {
-    return open_kernel_udp(loop_, is_v4, observer);
+    return open_kernel_udp(loop_, is_v4, outbound_, observer);
   }
   sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, HostUdpObserver& observer) override {
     return bind_kernel_udp(loop_, address, observer);
@@ -31,6 +38,7 @@ class HostSockets final : public Host {
 
  private:
   sys::EventLoop& loop_;
+  Outbound outbound_;
   HostPingSockets ping_;
 };
 

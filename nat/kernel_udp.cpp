@@ -29,8 +29,9 @@ class SendControl {
   explicit SendControl(msghdr& message) noexcept : message_(message) {}
 
   void add_segment_size(std::uint16_t size) noexcept { add(IPPROTO_UDP, UDP_SEGMENT, size); }
-  void add_source(sys::Ipv4Address source) noexcept {
+  void add_source(sys::Ipv4Address source, unsigned interface_index) noexcept {
     in_pktinfo info{};
+    info.ipi_ifindex = static_cast<int>(interface_index);
     info.ipi_spec_dst.s_addr = htonl(source.value);
     add(IPPROTO_IP, IP_PKTINFO, info);
   }
@@ -59,8 +60,9 @@ class SendControl {
 
 class KernelUdp final : public HostUdp, private sys::EventHandler {
  public:
-  KernelUdp(sys::EventLoop& loop, HostUdpObserver& observer, sys::Fd fd) noexcept
-      : loop_(loop), observer_(observer), fd_(std::move(fd)) {}
+  // `outbound`: null for a socket that is bound to the address it sends from.
+  KernelUdp(sys::EventLoop& loop, const Outbound* outbound, HostUdpObserver& observer, sys::Fd fd) noexcept
+      : loop_(loop), outbound_(outbound), observer_(observer), fd_(std::move(fd)) {}
   ~KernelUdp() override { loop_.forget(fd_.get()); }
 
   sys::Result<void> start() {
@@ -75,6 +77,11 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
 
   sys::IoResult send(const sys::Endpoint& to, const UdpHeaderFields& fields, std::span<iovec> parts,
                      std::uint16_t segment_size) noexcept override {
+    const OutboundChoice leave = outbound_ != nullptr ? choose_outbound(*outbound_, to.address)
+                                                      : OutboundChoice{.source = fields.source};
+    if (!leave.possible) {
+      return sys::IoResult::error_of(ENETUNREACH);
+    }
     apply(fields);
     sys::SocketAddress address = sys::to_socket_address(to);
     msghdr message{};
@@ -86,10 +93,12 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     if (segment_size > 0) {
       control.add_segment_size(segment_size);
     }
-    if (fields.source != sys::Ipv4Address{}) {
-      control.add_source(fields.source);
+    if (leave.source != sys::Ipv4Address{}) {
+      control.add_source(leave.source, leave.interface_index);
     }
-    return sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
+    sys::IoResult result = sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
+    result.error = outbound_error(leave, result.error);
+    return result;
   }
 
   Received receive(sys::MutableBytes into) noexcept override {
@@ -164,6 +173,7 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
   }
 
   sys::EventLoop& loop_;
+  const Outbound* outbound_;
   HostUdpObserver& observer_;
   sys::Fd fd_;
   UdpHeaderFields fields_;  // as the socket has them
@@ -193,7 +203,7 @@ sys::Result<Host::BoundUdp> bind_kernel_udp(sys::EventLoop& loop, const sys::End
   if (!bound) {
     return sys::errno_error("cannot read the address of a UDP socket");
   }
-  auto udp = std::make_unique<KernelUdp>(loop, observer, std::move(fd));
+  auto udp = std::make_unique<KernelUdp>(loop, nullptr, observer, std::move(fd));
   if (auto started = udp->start(); !started) {
     return started.error();
   }
@@ -201,12 +211,12 @@ sys::Result<Host::BoundUdp> bind_kernel_udp(sys::EventLoop& loop, const sys::End
 }
 
 sys::Result<std::unique_ptr<HostUdp>> open_kernel_udp(sys::EventLoop& loop, bool is_v4,
-                                                      HostUdpObserver& observer) {
+                                                      const Outbound& outbound, HostUdpObserver& observer) {
   sys::Fd fd = udp_socket(is_v4);
   if (!fd.valid()) {
     return sys::errno_error("cannot create a UDP socket");
   }
-  auto udp = std::make_unique<KernelUdp>(loop, observer, std::move(fd));
+  auto udp = std::make_unique<KernelUdp>(loop, &outbound, observer, std::move(fd));
   if (auto started = udp->start(); !started) {
     return started.error();
   }

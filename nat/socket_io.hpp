@@ -10,13 +10,21 @@
 #include <optional>
 
 #include "nat/icmp_error.hpp"
+#include "nat/outbound.hpp"
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/ip_address.hpp"
+#include "netns/sys/result.hpp"
 
 namespace l4n::nat {
 
 // False when the kernel refuses it. Many options only make a socket better: one without them still works.
 bool set_socket_option(int fd, int level, int name, int value) noexcept;
+
+// Binds a socket to a source address and an interface (0: none) for what the guest starts. The port is chosen
+// with the destination, so that as many connections fit as without. Error: ENETUNREACH, the address is none
+// of this host. An interface that may not be chosen (before Linux 5.7, without privileges) is left to the
+// routes.
+sys::Result<void> bind_outbound(int fd, const OutboundChoice& choice);
 
 // The address that a socket is bound to.
 [[nodiscard]] std::optional<sys::Endpoint> local_endpoint(int fd) noexcept;

@@ -2,24 +2,19 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
 #include <array>
-#include <memory>
-#include <span>
+#include <utility>
+
+#include "netns/netlink.hpp"
 
 namespace l4n::netns {
 namespace {
 
 using sys::Result;
-
-struct SocketCloser {
-  void operator()(mnl_socket* s) const noexcept { mnl_socket_close(s); }
-};
-using Socket = std::unique_ptr<mnl_socket, SocketCloser>;
 
 // Ours are all far below this: a header, a fixed part and a handful of attributes.
 using Buffer = std::array<char, 512>;
@@ -27,45 +22,24 @@ using Buffer = std::array<char, 512>;
 class Route {
  public:
   static Result<Route> open() {
-    Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
-    if (socket == nullptr || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) != 0) {
-      return sys::errno_error("cannot open a netlink socket");
+    auto socket = open_netlink();
+    if (!socket) {
+      return socket.error();
     }
-    return Route(std::move(socket));
+    return Route(*std::move(socket));
   }
 
   // Sends one request and waits for its answer: 0 or an errno value.
   [[nodiscard]] int ask(nlmsghdr* request) {
     request->nlmsg_flags = static_cast<__u16>(request->nlmsg_flags | NLM_F_REQUEST | NLM_F_ACK);
     request->nlmsg_seq = ++sequence_;
-    if (mnl_socket_sendto(socket_.get(), request, request->nlmsg_len) < 0) {
-      return errno;
-    }
-    alignas(nlmsghdr) std::array<char, 8192> answer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-    const unsigned port = mnl_socket_get_portid(socket_.get());
-    for (;;) {
-      const ssize_t size = mnl_socket_recvfrom(socket_.get(), answer.data(), answer.size());
-      if (size < 0 && errno == EINTR) {
-        continue;
-      }
-      if (size < 0) {
-        return errno;
-      }
-      const int more =
-          mnl_cb_run(answer.data(), static_cast<std::size_t>(size), sequence_, port, nullptr, nullptr);
-      if (more < 0) {
-        return errno;
-      }
-      if (more == MNL_CB_STOP) {
-        return 0;
-      }
-    }
+    return ask_netlink(*socket_, *request);
   }
 
  private:
-  explicit Route(Socket socket) : socket_(std::move(socket)) {}
+  explicit Route(NetlinkSocket socket) : socket_(std::move(socket)) {}
 
-  Socket socket_;
+  NetlinkSocket socket_;
   unsigned sequence_ = 0;
 };
 

@@ -64,6 +64,10 @@ class Outbox final : private sys::EventHandler {
     gone_ = message;
     flush();
   }
+  void put(InterfaceAddresses message) {
+    addresses_ = std::move(message);
+    flush();
+  }
 
  private:
   void on_event(std::uint32_t events) noexcept override {
@@ -89,10 +93,13 @@ class Outbox final : private sys::EventHandler {
     if (nameservers_ && send(*nameservers_)) {
       nameservers_.reset();
     }
-    if (!nameservers_ && gone_ && send(*gone_)) {
+    if (!nameservers_ && addresses_ && send(*addresses_)) {
+      addresses_.reset();
+    }
+    if (!nameservers_ && !addresses_ && gone_ && send(*gone_)) {
       gone_.reset();
     }
-    const bool waiting = nameservers_ || gone_;
+    const bool waiting = nameservers_ || addresses_ || gone_;
     if (waiting != waiting_) {
       waiting_ = waiting;
       static_cast<void>(loop_.modify(channel_, EPOLLIN | EPOLLRDHUP | (waiting ? EPOLLOUT : 0U)));
@@ -110,6 +117,7 @@ class Outbox final : private sys::EventHandler {
   sys::EventLoop& loop_;
   int channel_;
   std::optional<Nameservers> nameservers_;
+  std::optional<InterfaceAddresses> addresses_;
   std::optional<TargetGone> gone_;
   bool waiting_ = false;
 };
@@ -182,7 +190,7 @@ void leave_worker_behind(MonitorRequest& request, Fd& channel) {
   ::prctl(PR_SET_NAME, "lwip4netns-mon", 0, 0, 0);
   // The channel's end is what counts; this is for the case that a worker's child still holds a copy of it.
   // Where something remains to be done at the end, the channel has to do alone.
-  if (!request.socket_file) {
+  if (request.socket_files.empty()) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   }
   const std::array<int, 2> keep = {channel.get(), request.target ? request.target->pidfd.get() : -1};
@@ -209,6 +217,14 @@ Result<void> run_monitor(MonitorRequest request, int channel) {
   if (request.target) {
     target.emplace(**loop, std::move(*request.target), [&outbox] { outbox.put(TargetGone{}); });
     target->start();
+  }
+  std::optional<AddressWatch> addresses;
+  if (!request.outbound_interface.empty()) {
+    addresses.emplace(**loop, std::move(request.outbound_interface),
+                      [&outbox](const InterfaceAddresses& now) { outbox.put(now); });
+    if (auto started = addresses->start(); !started) {
+      return started.error();
+    }
   }
   return (*loop)->run();
 }
@@ -304,10 +320,10 @@ Result<Monitor> start_monitor(MonitorRequest request) {
   }
   if (pid == 0) {
     leave_worker_behind(request, monitors);
-    const auto socket_file = request.socket_file;
+    const auto socket_files = request.socket_files;
     const auto ended = run_monitor(std::move(request), monitors.get());
-    if (socket_file) {
-      remove_socket_file(*socket_file);
+    for (const SocketFile& file : socket_files) {
+      remove_socket_file(file);
     }
     ::_exit(ended ? 0 : 1);  // not exit(): what is buffered belongs to the worker
   }

@@ -1,16 +1,17 @@
 // The monitor: a child of the worker that stays outside the packet path and, later, outside the sandbox.
 //
-// It follows resolv.conf and the target's end and tells the worker over a socketpair. It holds none of the
-// descriptors it inherited, so nobody who waits for the end of the worker's stdio, ready or exit descriptor
-// waits for the monitor. Each of the two ends when the other does, SIGKILL included: the socketpair tells.
-// Last of all it removes the worker's API socket, which a worker that was killed, or that sees no file system
-// any more, has left behind.
+// It follows resolv.conf, the target's end and the outbound interface's addresses, and tells the worker over
+// a socketpair. It holds none of the descriptors it inherited, so nobody who waits for the end of the
+// worker's stdio, ready or exit descriptor waits for the monitor. Each of the two ends when the other does,
+// SIGKILL included: the socketpair tells. Last of all it removes the worker's sockets in the file system,
+// which a worker that was killed, or that sees none any more, has left behind.
 #pragma once
 
 #include <sys/types.h>
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "netns/monitor_messages.hpp"
 #include "netns/sys/clock.hpp"
@@ -23,8 +24,9 @@ namespace l4n::netns {
 
 struct MonitorRequest {
   std::string resolv_conf_path = "/etc/resolv.conf";
-  std::optional<WatchedTarget> target;    // nothing to watch where the TAP or a socket was handed to us
-  std::optional<SocketFile> socket_file;  // removed when the worker has ended, however it did
+  std::optional<WatchedTarget> target;   // nothing to watch where the TAP or a socket was handed to us
+  std::vector<SocketFile> socket_files;  // removed when the worker has ended, however it did
+  std::string outbound_interface;        // told by InterfaceAddresses, now and when it changes; empty: none
 };
 
 // The worker's end.

@@ -8,6 +8,7 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kNameservers = 1;
 constexpr std::uint8_t kTargetGone = 2;
+constexpr std::uint8_t kInterfaceAddresses = 3;
 constexpr std::uint8_t kV4 = 4;
 constexpr std::uint8_t kV6 = 6;
 constexpr std::size_t kAddressSize = 16;
@@ -77,29 +78,64 @@ std::optional<MonitorMessage> read_nameservers(sys::ByteReader& in) {
   return m;
 }
 
+std::optional<MonitorMessage> read_interface(sys::ByteReader& in) {
+  InterfaceAddresses m;
+  m.index = in.be32();
+  m.address.value = in.be32();
+  const std::size_t count = in.u8();
+  for (std::size_t i = 0; i < count && !in.failed(); ++i) {
+    m.own.push_back({in.be32()});
+  }
+  if (in.failed() || in.left() != 0) {
+    return std::nullopt;
+  }
+  return m;
+}
+
+// False: beyond the limits.
+bool write(sys::ByteWriter& out, const Nameservers& m) {
+  if (!is_within_limits(m)) {
+    return false;
+  }
+  out.u8(kNameservers);
+  out.u8(static_cast<std::uint8_t>(m.servers.size()));
+  for (const NameserverAddress& server : m.servers) {
+    write_server(out, server);
+  }
+  out.u8(static_cast<std::uint8_t>(m.search.size()));
+  for (const std::string& domain : m.search) {
+    out.u8(static_cast<std::uint8_t>(domain.size()));
+    out.bytes(std::as_bytes(std::span(domain)));
+  }
+  return true;
+}
+
+bool write(sys::ByteWriter& out, const TargetGone& /*m*/) {
+  out.u8(kTargetGone);
+  return true;
+}
+
+bool write(sys::ByteWriter& out, const InterfaceAddresses& m) {
+  if (m.own.size() > kMaxOwnAddresses) {
+    return false;
+  }
+  out.u8(kInterfaceAddresses);
+  out.be32(m.index);
+  out.be32(m.address.value);
+  out.u8(static_cast<std::uint8_t>(m.own.size()));
+  for (const sys::Ipv4Address& address : m.own) {
+    out.be32(address.value);
+  }
+  return true;
+}
+
 }  // namespace
 
 std::size_t encode(const MonitorMessage& message, sys::MutableBytes out) {
   sys::ByteWriter writer(out);
   writer.u8(kVersion);
-  if (const auto* nameservers = std::get_if<Nameservers>(&message)) {
-    if (!is_within_limits(*nameservers)) {
-      return 0;
-    }
-    writer.u8(kNameservers);
-    writer.u8(static_cast<std::uint8_t>(nameservers->servers.size()));
-    for (const NameserverAddress& server : nameservers->servers) {
-      write_server(writer, server);
-    }
-    writer.u8(static_cast<std::uint8_t>(nameservers->search.size()));
-    for (const std::string& domain : nameservers->search) {
-      writer.u8(static_cast<std::uint8_t>(domain.size()));
-      writer.bytes(std::as_bytes(std::span(domain)));
-    }
-  } else {
-    writer.u8(kTargetGone);
-  }
-  return writer.failed() ? 0 : writer.size();
+  const bool fits = std::visit([&writer](const auto& m) { return write(writer, m); }, message);
+  return writer.failed() || !fits ? 0 : writer.size();
 }
 
 std::optional<MonitorMessage> decode_monitor_message(sys::Bytes data) {
@@ -111,6 +147,9 @@ std::optional<MonitorMessage> decode_monitor_message(sys::Bytes data) {
   }
   if (type == kNameservers) {
     return read_nameservers(in);
+  }
+  if (type == kInterfaceAddresses) {
+    return read_interface(in);
   }
   if (type == kTargetGone && in.left() == 0) {
     return TargetGone{};

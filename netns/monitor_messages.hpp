@@ -1,10 +1,12 @@
 // The messages from the monitor to the worker, one per SOCK_SEQPACKET message.
 //
 //   byte 0   version
-//   byte 1   type: 1 Nameservers, 2 TargetGone
+//   byte 1   type: 1 Nameservers, 2 TargetGone, 3 InterfaceAddresses
 //   Nameservers: byte 2 = count, then per server: family (4 or 6), scope id (be32), address in 16 bytes
 //   (an IPv4 address in the first four, the rest zero); then the number of search domains, and per domain its
 //   length in one byte and its text
+//   InterfaceAddresses: index (be32), address (be32), then the number of the host's own addresses in one
+//   byte, and each (be32)
 #pragma once
 
 #include <cstddef>
@@ -14,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "netns/interface_addresses.hpp"
 #include "netns/resolv_conf.hpp"
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/ip_address.hpp"
@@ -40,12 +43,13 @@ struct TargetGone {
   friend bool operator==(const TargetGone&, const TargetGone&) = default;
 };
 
-using MonitorMessage = std::variant<Nameservers, TargetGone>;
+using MonitorMessage = std::variant<Nameservers, TargetGone, InterfaceAddresses>;
 
 inline constexpr std::size_t kNameserverSize = 21;
 inline constexpr std::size_t kMaxSearchDomains = 8;
 inline constexpr std::size_t kMaxMonitorMessage =
     4 + (2 * kMaxNameserversPerFamily * kNameserverSize) + (kMaxSearchDomains * 256);
+static_assert(kMaxMonitorMessage >= 2 + 4 + 4 + 1 + (kMaxOwnAddresses * 4));
 
 // Bytes written to `out`; 0 when `out` is too small or the message exceeds its limits.
 [[nodiscard]] std::size_t encode(const MonitorMessage& message, sys::MutableBytes out);

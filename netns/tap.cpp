@@ -66,6 +66,33 @@ Result<void> set_header_form(int fd) {
   return {};
 }
 
+// What comes with the header: its form, and the offloads.
+Result<void> take_vnet_header(Tap& tap) {
+  if (!tap.vnet_hdr) {
+    return {};
+  }
+  const int fd = tap.fd.get();
+  if (auto form = set_header_form(fd); !form) {
+    return form;
+  }
+  tap.offloads = negotiate_offloads([fd](unsigned set) { return set_offloads(fd, set); });
+  return {};
+}
+
+// As our own ones are opened.
+Result<void> prepare_descriptor(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    return sys::errno_error(fmt::format("cannot use descriptor {}", fd));
+  }
+  return {};
+}
+
+std::string name_of(const ifreq& request) {
+  const char* name = request.ifr_name;
+  return {name, ::strnlen(name, IFNAMSIZ)};
+}
+
 std::string attach_failure(const std::string& name, int code, bool existed) {
   if (code == EINVAL && existed) {
     return fmt::format("cannot attach to {} (a device of that name exists that is no usable TAP)", name);
@@ -123,16 +150,35 @@ Result<Tap> open_tap(const std::string& name) {
   }
 
   Tap tap;
-  tap.name.assign(request.ifr_name, ::strnlen(request.ifr_name, IFNAMSIZ));
+  tap.fd = std::move(fd);
+  tap.name = name_of(request);
   tap.vnet_hdr = (*flags & IFF_VNET_HDR) != 0;
   tap.created = !existed;
-  if (tap.vnet_hdr) {
-    if (auto form = set_header_form(fd.get()); !form) {
-      return form.error();
-    }
-    tap.offloads = negotiate_offloads([&](unsigned set) { return set_offloads(fd.get(), set); });
+  if (auto taken = take_vnet_header(tap); !taken) {
+    return taken.error();
   }
-  tap.fd = std::move(fd);
+  return tap;
+}
+
+Result<Tap> adopt_tap(int fd) {
+  ifreq request{};
+  if (::ioctl(fd, TUNGETIFF, &request) != 0) {
+    return sys::errno_error(fmt::format("descriptor {} is not an attached TAP", fd));
+  }
+  const auto flags = static_cast<unsigned short>(request.ifr_flags);
+  if ((flags & IFF_TAP) == 0) {
+    return sys::plain_error(fmt::format("descriptor {} is not a TAP: it carries no Ethernet frames", fd));
+  }
+  if (auto prepared = prepare_descriptor(fd); !prepared) {
+    return prepared.error();
+  }
+  Tap tap;
+  tap.fd = Fd(fd);
+  tap.name = name_of(request);
+  tap.vnet_hdr = (flags & IFF_VNET_HDR) != 0;
+  if (auto taken = take_vnet_header(tap); !taken) {
+    return taken.error();
+  }
   return tap;
 }
 

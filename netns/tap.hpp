@@ -33,6 +33,12 @@ struct Tap {
 // Creates or attaches to TAP `name` in the current network namespace.
 [[nodiscard]] sys::Result<Tap> open_tap(const std::string& name);
 
+// Takes over a TAP that somebody else has opened and attached. Its interface is left alone. It must be one
+// without packet information (IFF_NO_PI), which the kernel does not tell: it uses that bit of TUNGETIFF for
+// something else as well (IFF_NOFILTER). Errors: `fd` is no open descriptor or no attached TAP; it stays the
+// caller's then.
+[[nodiscard]] sys::Result<Tap> adopt_tap(int fd);
+
 // Switches a device's offloads off again: a persistent one may next be used by someone who cannot take
 // frames with partial checksums. To be called before the descriptor is closed.
 void release_offloads(int fd) noexcept;

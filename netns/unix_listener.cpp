@@ -136,7 +136,7 @@ Result<UnixListener> UnixListener::listen(const std::string& path, int type) {
 }
 
 UnixListener::~UnixListener() {
-  if (fd_.valid()) {
+  if (!file_.path.empty()) {
     fd_.reset();  // first: a socket with a listener is not removed
     remove_socket_file(file_);
   }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <utility>
 
 #include "netns/sys/fd.hpp"
 #include "netns/sys/result.hpp"
@@ -30,10 +31,14 @@ class UnixListener {
   // (a symbolic link too, wherever it leads), a listener, no such directory, no permission.
   // Changes the umask for a moment: for a process with one thread.
   static sys::Result<UnixListener> listen(const std::string& path, int type);
-  UnixListener(UnixListener&& other) noexcept = default;
+  UnixListener(UnixListener&& other) noexcept
+      : fd_(std::move(other.fd_)), file_(std::exchange(other.file_, {})) {}
   UnixListener& operator=(UnixListener&& other) = delete;
   // Stops listening and removes the file.
   ~UnixListener();
+
+  // No more clients. The file stays until the end.
+  void stop_listening() noexcept { fd_.reset(); }
 
   // Non-blocking.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }

@@ -1,8 +1,15 @@
 #include "stack/frame_port.hpp"
 
+#include <sys/epoll.h>
 #include <unistd.h>
 
+#include "netns/sys/event_loop.hpp"
+
 namespace l4n::stack {
+
+sys::Result<void> DescriptorPort::start(sys::EventLoop& loop, sys::EventHandler& reader) {
+  return loop.add(fd(), EPOLLIN, reader);
+}
 
 sys::IoResult FdFramePort::read(FrameBuffer& into) noexcept {
   const sys::IoResult result = sys::read_result(::read(fd_.get(), into.data.data(), into.data.size()));

@@ -8,8 +8,14 @@
 
 #include "netns/sys/fd.hpp"
 #include "netns/sys/io.hpp"
+#include "netns/sys/result.hpp"
 #include "stack/frame_buffer.hpp"
 #include "stack/vnet_header.hpp"
+
+namespace l4n::sys {
+class EventHandler;
+class EventLoop;
+}  // namespace l4n::sys
 
 namespace l4n::stack {
 
@@ -31,13 +37,21 @@ class FramePort {
   [[nodiscard]] virtual sys::IoResult write(std::span<iovec> parts) noexcept = 0;
 };
 
-// A TAP device, or a SOCK_SEQPACKET socket with one frame per message. Non-blocking.
-class FdFramePort final : public FramePort {
+// A port over a descriptor that an event loop can watch. Non-blocking.
+class DescriptorPort : public FramePort {
+ public:
+  [[nodiscard]] virtual int fd() const noexcept = 0;
+  // Tells `reader` when there are frames to read, and when the port has failed. Both outlive the port.
+  virtual sys::Result<void> start(sys::EventLoop& loop, sys::EventHandler& reader);
+};
+
+// A TAP device.
+class FdFramePort final : public DescriptorPort {
  public:
   FdFramePort(sys::Fd fd, bool vnet_header, bool cuts_udp) noexcept
       : fd_(std::move(fd)), vnet_header_(vnet_header), cuts_udp_(vnet_header && cuts_udp) {}
 
-  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] int fd() const noexcept override { return fd_.get(); }
   [[nodiscard]] bool has_vnet_header() const noexcept override { return vnet_header_; }
   [[nodiscard]] bool cuts_udp() const noexcept override { return cuts_udp_; }
   [[nodiscard]] sys::IoResult read(FrameBuffer& into) noexcept override;

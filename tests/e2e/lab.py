@@ -120,6 +120,11 @@ class Lab:
         self.wan.sysctl("net.ipv4.ip_forward", 1)  # else wan does not say that it has no route
         self.wan.sysctl("net.ipv4.icmp_ratelimit", 0)
 
+    @property
+    def wan_pid(self):
+        """A process that lives in wan, for those who move interfaces there."""
+        return self._wan_holder.pid
+
     # resolv.conf of the program
 
     @property
@@ -180,14 +185,14 @@ class Lab:
         """Runs the program to its end, for command lines that must fail or only print something."""
         return self.run_as(self.program, *argv, **options)
 
-    def run_as(self, program, *argv, before=(), seconds=20):
+    def run_as(self, program, *argv, before=(), seconds=20, pass_fds=()):
         """As run_program(), with the program's file name. Also checks that nothing of the run is left: output
         is read to its end, which a surviving child that kept the pipes open would delay."""
         tag = new_tag()
         command = self.program_command([str(a) for a in argv], before, program)
         try:
             done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                                  timeout=seconds, env={**os.environ, TAG: tag})
+                                  timeout=seconds, env={**os.environ, TAG: tag}, pass_fds=pass_fds)
         except subprocess.TimeoutExpired:
             raise Failed(f"still runs after {seconds} s: {' '.join(map(str, argv))}") from None
         finally:

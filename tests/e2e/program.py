@@ -20,7 +20,8 @@ def new_tag():
 class Program:
     """One run of the program under test, with its log, ready pipe and exit pipe."""
 
-    def __init__(self, lab, argv, *, ready=True, exit_fd=False, before=(), program=None):
+    def __init__(self, lab, argv, *, ready=True, exit_fd=False, before=(), program=None,
+                 pass_fds=()):
         self.lab = lab
         self.argv = argv
         self.file = program or lab.program
@@ -31,9 +32,9 @@ class Program:
         self._ready_pipe = None
         self._end_is_expected = False
         self._final_log = None
-        self._start(ready, exit_fd, before)
+        self._start(ready, exit_fd, before, pass_fds)
 
-    def _start(self, ready, exit_fd, before):
+    def _start(self, ready, exit_fd, before, pass_fds):
         options, passed = [], []
         if ready:
             self._ready_pipe, theirs = os.pipe()
@@ -46,7 +47,7 @@ class Program:
         try:
             command = self.lab.program_command([*options, *self.argv], before, self.file)
             with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-                self.process = subprocess.Popen(command, pass_fds=passed, env={**os.environ, TAG: self.tag},
+                self.process = subprocess.Popen(command, pass_fds=[*passed, *pass_fds], env={**os.environ, TAG: self.tag},
                                                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                                 start_new_session=True)
         finally:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """From start to end: what callers read, what the guest gets, what ends a run, and what is left: nothing."""
+import ipaddress
 import json
 import os
 import re
@@ -100,6 +101,25 @@ def configure_other_network(lab):
     check_network_works(guest, lab.wan)
     check_both_ways(guest, lab.host, MIB, bind="127.0.0.1", to="192.168.77.130")
     guest.run("ping", "-c", "1", "-W", "5", "192.168.77.131")
+
+
+@case
+def every_prefix_length(lab):
+    """Each with its own x.2, x.3 and x.100."""
+    lab.wan.start("python3", "-m", "http.server", "--bind", WAN_IP, "9000")
+    wait_for(lambda: ":9000" in lab.wan.run("ss", "-Hltn").stdout, "a server")
+    base = int(ipaddress.IPv4Address("200.200.200.128"))
+    for prefix in range(1, 26):
+        network = ipaddress.IPv4Network((base >> (32 - prefix) << (32 - prefix), prefix))
+        guest = lab.guest()
+        program = lab.serve(guest, f"--cidr={network}")
+        check_equal(ipv4_addresses(interface(guest)), [(str(network[100]), prefix)], "address")
+        check_equal(default_gateways(guest), [(str(network[2]), "tap0")], "default route")
+        guest.run("ping", "-c", "1", "-W", "5", str(network[2]))
+        guest.run("ping", "-c", "1", "-W", "5", str(network[3]))
+        connect(guest, WAN_IP, 9000).close()
+        program.process.terminate()
+        program.wait_exit()
 
 
 @case

@@ -1,16 +1,13 @@
 #!/usr/bin/env python3
 """Starts that must fail: one clear line with the step and the reason, exit 1, and nothing left behind."""
-import fcntl
 import os
 import re
-import struct
 
 import runner
-from namespaces import NOBODY, Failed, Holder, as_user, inside_netns
+from namespaces import NOBODY, Failed, Holder, as_user
 from netio import check_equal, check_in, check_network_works
 from runner import case
-
-TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
+from tuntap import open_tun
 
 
 def check_start_fails(lab, *argv, step, reason, before=()):
@@ -101,20 +98,12 @@ def tap_busy(lab):
     """By another process that has it open."""
     guest = lab.guest()
     guest.sh("ip tuntap add tap0 mode tap")
-    holder = open_tap(guest, "tap0")
+    holder = open_tun(guest, "tap0")
     try:
         check_start_fails(lab, "-c", guest.pid, "tap0", step="TUNSETIFF|attach",
                           reason="Device or resource busy")
     finally:
         os.close(holder)
-
-
-def open_tap(guest, name):
-    """Attaches this process to the guest's TAP."""
-    with inside_netns(guest.net):
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
-    return fd
 
 
 @case

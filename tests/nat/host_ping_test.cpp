@@ -85,7 +85,8 @@ EchoRequest to(sys::Ipv4Address destination, sys::Bytes message) {
 struct Setup {
   sys::SystemClock clock;
   std::unique_ptr<sys::EventLoop> loop = *sys::EventLoop::create(clock);
-  HostPingSockets host{*loop};
+  Outbound outbound;
+  HostPingSockets host{*loop, outbound};
 
   // Until there are as many replies, or nothing comes any more.
   void run(const Recorder& recorder, std::size_t replies) const {

@@ -35,6 +35,10 @@ const std::vector<MonitorMessage> kMessages = {
     Nameservers{{server("1.1.1.1"), server("1.1.1.2"), server("1.1.1.3"), server("fe80::1", 0xffffffffU),
                  server("::2"), server("::ffff:1.2.3.4")}},
     TargetGone{},
+    InterfaceAddresses{},
+    InterfaceAddresses{2, {0xc0000207}, {}},
+    InterfaceAddresses{0xffffffffU, {0x7f000001}, {{1}, {0xfffffffeU}}},
+    InterfaceAddresses{1, {3}, std::vector<sys::Ipv4Address>(kMaxOwnAddresses, sys::Ipv4Address{9})},
 };
 
 TEST_CASE("every message survives the way") {
@@ -112,7 +116,7 @@ TEST_CASE("malformed fields are rejected") {
     int value;
   };
   const std::vector<Case> cases = {
-      {"version", 0, 2},         {"version zero", 0, 0},    {"type", 1, 3},         {"type zero", 1, 0},
+      {"version", 0, 2},         {"version zero", 0, 0},    {"type", 1, 4},         {"type zero", 1, 0},
       {"count too small", 2, 0}, {"count too large", 2, 2}, {"count huge", 2, 255}, {"family", 3, 5},
       {"scope on IPv4", 7, 1},   {"padding", 23, 1},
   };

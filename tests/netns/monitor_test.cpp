@@ -179,7 +179,7 @@ TEST_CASE("a killed worker's socket is removed, another one in its place is not"
     if (worker == 0) {
       auto listener = UnixListener::listen(path, SOCK_STREAM);
       MonitorRequest request = request_for("/etc/resolv.conf");
-      request.socket_file = listener->file();
+      request.socket_files = {listener->file()};
       auto monitor = start_monitor(std::move(request));
       testing::write_all(pipe.write_end.get(), monitor ? std::to_string(monitor->pid()) : "0");
       pipe.write_end.reset();
@@ -219,6 +219,18 @@ TEST_CASE("the target's end is told") {
   const auto told = monitor->wait(seconds(5));
   REQUIRE(told.status == Monitor::ReadStatus::message);
   CHECK(std::holds_alternative<TargetGone>(*told.message));
+}
+
+TEST_CASE("the outbound interface's addresses are told after the name servers") {
+  MonitorRequest request = request_for("/etc/resolv.conf");
+  request.outbound_interface = "lo";
+  auto monitor = start_monitor(std::move(request));
+  REQUIRE(monitor);
+  CHECK(servers_in(monitor->wait(seconds(2))) != "no servers");
+  const auto told = monitor->wait(seconds(2));
+  REQUIRE(told.status == Monitor::ReadStatus::message);
+  REQUIRE(std::holds_alternative<InterfaceAddresses>(*told.message));
+  CHECK(std::get<InterfaceAddresses>(*told.message).index == 1);
 }
 
 TEST_CASE("a worker that reads nothing gets the latest state, and the monitor does not spin") {
