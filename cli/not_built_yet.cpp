@@ -17,8 +17,6 @@ constexpr auto kNotBuiltYet = std::to_array<Feature>({
     {"--enable-ipv6", [](const Options& o) { return o.enable_ipv6; }},
     {"--outbound-addr", [](const Options& o) { return o.outbound_addr.has_value(); }},
     {"--outbound-addr6", [](const Options& o) { return o.outbound_addr6.has_value(); }},
-    {"--enable-sandbox", [](const Options& o) { return o.enable_sandbox; }},
-    {"--enable-seccomp", [](const Options& o) { return o.enable_seccomp; }},
     {"--netns-type=tapfd", [](const Options& o) { return o.netns_type == NetnsType::tapfd; }},
     {"--target-type=bess", [](const Options& o) { return o.target_type == TargetType::bess; }},
 });

@@ -1,10 +1,10 @@
-// The monitor: a child of the worker that stays outside the packet path and, later, outside the sandbox.
+// The monitor: a child of the worker that stays outside the packet path and outside the sandbox.
 //
 // It follows resolv.conf and the target's end and tells the worker over a socketpair. It holds none of the
-// descriptors it inherited, so nobody who waits for the end of the worker's stdio, ready or exit descriptor
-// waits for the monitor. Each of the two ends when the other does, SIGKILL included: the socketpair tells.
-// Last of all it removes the worker's API socket, which a worker that was killed, or that sees no file system
-// any more, has left behind.
+// descriptors it inherited (but for a stderr that is no pipe, where it has something to say), so nobody who
+// waits for the end of the worker's stdio, ready or exit descriptor waits for the monitor. Each of the two
+// ends when the other does, SIGKILL included: the socketpair tells. Last of all it removes the worker's API
+// socket: a worker that was killed, or that sees no file system any more, could not.
 #pragma once
 
 #include <sys/types.h>
@@ -25,6 +25,7 @@ struct MonitorRequest {
   std::string resolv_conf_path = "/etc/resolv.conf";
   std::optional<WatchedTarget> target;    // nothing to watch where the TAP or a socket was handed to us
   std::optional<SocketFile> socket_file;  // removed when the worker has ended, however it did
+  bool report_seccomp = false;            // says on stderr (see WorkerEnd) when seccomp has killed the worker
 };
 
 // The worker's end.

@@ -32,8 +32,11 @@ class UnixListener {
   static sys::Result<UnixListener> listen(const std::string& path, int type);
   UnixListener(UnixListener&& other) noexcept = default;
   UnixListener& operator=(UnixListener&& other) = delete;
-  // Stops listening and removes the file.
+  // Stops listening and removes the file, unless that was left to somebody else.
   ~UnixListener();
+
+  // The file is removed by somebody else from now on: by the monitor, once the process sees no file system.
+  void leave_file() noexcept { removes_file_ = false; }
 
   // Non-blocking.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
@@ -44,6 +47,7 @@ class UnixListener {
 
   sys::Fd fd_;
   SocketFile file_;
+  bool removes_file_ = true;
 };
 
 }  // namespace l4n::netns

@@ -17,9 +17,6 @@ NOT_BUILT_YET = [
     ("--enable-ipv6", ["-6"]),
     ("--outbound-addr", ["--outbound-addr=127.0.0.1"]),
     ("--outbound-addr6", ["--outbound-addr6=::1"]),
-    ("--enable-sandbox", ["--enable-sandbox"]),
-    ("--enable-sandbox", ["--create-sandbox"]),
-    ("--enable-seccomp", ["--enable-seccomp"]),
     ("--netns-type=tapfd", ["--netns-type=tapfd"]),
     ("--target-type=bess", ["--target-type=bess"]),
 ]
