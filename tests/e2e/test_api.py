@@ -10,6 +10,7 @@ import stat
 import threading
 
 import runner
+from api import api_client, api_path, ask
 from lab import GATEWAY
 from namespaces import Failed, wait_for
 from netio import MIB, check_equal, check_in, check_network_works, check_stream, connected, read_to_end
@@ -51,37 +52,10 @@ MALFORMED = [
 ]
 
 
-def api_path(lab):
-    """In a directory of the lab's user, as callers have it."""
-    directory = f"{lab.directory}/run"
-    if not os.path.isdir(directory):
-        os.mkdir(directory, 0o755)
-        os.chmod(lab.directory, 0o755)
-        if lab.user is not None:
-            os.chown(directory, lab.user, lab.user)
-    return f"{directory}/api.sock"
-
-
 def serve(lab, *options, **settings):
     """A guest with its network, the program behind it, and the path of its API socket."""
     guest, path = lab.guest(), api_path(lab)
     return guest, lab.serve(guest, "-a", path, *options, **settings), path
-
-
-def api_client(path):
-    client = socket.socket(socket.AF_UNIX)
-    client.settimeout(20.0)
-    client.connect(path)
-    return client
-
-
-def ask(path, request, half_close=True):
-    """One request as callers make it: connect, write, half-close, read to the end."""
-    with api_client(path) as client:
-        client.sendall(request if isinstance(request, bytes) else json.dumps(request).encode())
-        if half_close:
-            client.shutdown(socket.SHUT_WR)
-        return read_to_end(client)
 
 
 def check_answers(path):
