@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -17,8 +18,10 @@
 #include "cli/outbound.hpp"
 #include "cli/run.hpp"
 #include "cli/run_options.hpp"
+#include "cli/seal_request.hpp"
 #include "cli/startup_text.hpp"
 #include "cli/worker.hpp"
+#include "netns/close_descriptors.hpp"
 #include "netns/monitor.hpp"
 #include "netns/seal.hpp"
 #include "netns/sys/log.hpp"
@@ -46,6 +49,20 @@ void keep_to_ourselves(const cli::Options& options) {
   }
 }
 
+// A directory that somebody has left open to us would be a way out of the sandbox. Only now: an argument may
+// have named a descriptor (/proc/self/fd/N), and what it meant is joined.
+void close_inherited(const cli::Options& options, const cli::Guest& guest) {
+  const std::array<int, 8> keep = {STDIN_FILENO,
+                                   STDOUT_FILENO,
+                                   STDERR_FILENO,
+                                   options.exit_fd.value_or(-1),
+                                   options.ready_fd.value_or(-1),
+                                   guest.port.frames->fd(),
+                                   guest.target ? guest.target->pidfd.get() : -1,
+                                   guest.socket ? guest.socket->fd() : -1};
+  netns::close_descriptors_except(keep);
+}
+
 sys::Result<void> announce_ready(const cli::Options& options) {
   if (!options.ready_fd) {
     return {};
@@ -69,6 +86,10 @@ int serve(const cli::Options& options) {
     return 0;
   }
 
+  if (options.enable_sandbox) {
+    close_inherited(options, *guest);
+  }
+
   // 2. The API socket: it listens before anybody reads of it.
   auto api = cli::listen_for_api(options);
   if (!api) {
@@ -86,9 +107,14 @@ int serve(const cli::Options& options) {
   if (*api) {
     monitor_request.socket_files.push_back((*api)->file());
   }
+  monitor_request.report_seccomp = options.enable_seccomp;
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
+  }
+  const netns::SealRequest seal_request = cli::seal_request(options, *monitor);
+  if (guest->socket && (seal_request.sandbox || seal_request.seccomp)) {
+    guest->socket->leave_file();
   }
 
   // 4. The loop, the gateway, and what can end them.
@@ -104,7 +130,7 @@ int serve(const cli::Options& options) {
   }
 
   // 5. From here on nothing is opened but sockets.
-  if (auto sealed = netns::seal(); !sealed) {
+  if (auto sealed = netns::seal(seal_request); !sealed) {
     return fail(sealed.error());
   }
 

@@ -15,6 +15,7 @@
 #include "cli/guest.hpp"
 #include "cli/not_built_yet.hpp"
 #include "cli/outbound.hpp"
+#include "cli/seal_request.hpp"
 #include "cli/supervisor.hpp"
 #include "cli/terminal.hpp"
 #include "cli/worker.hpp"
@@ -122,10 +123,13 @@ int run(const RunOptions& options) {
   if (*api) {
     monitor_request.socket_files.push_back((*api)->file());
   }
+  monitor_request.report_seccomp = network.enable_seccomp;
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
   }
+  netns::SealRequest to_seal = seal_request(network, *monitor);
+  to_seal.init = init->pid();
   sys::Log log(STDERR_FILENO);
   auto worker = Worker::create(network, guest_port(std::move(attached->tap)), *std::move(monitor), log,
                                Worker::Serves::command);
@@ -139,7 +143,7 @@ int run(const RunOptions& options) {
   }
 
   // 4. From here on nothing is opened but sockets.
-  if (auto sealed = netns::seal(); !sealed) {
+  if (auto sealed = netns::seal(to_seal); !sealed) {
     return fail(sealed.error());
   }
 

@@ -117,6 +117,7 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       host_(*loop_),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
+      sealed_off_(options.enable_sandbox || options.enable_seccomp),
       recommended_guest_(options.cidr.host(kRecommended)) {
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });
@@ -162,6 +163,9 @@ Result<void> Worker::watch_all(const Options& options) {
 }
 
 Result<void> Worker::serve_api(netns::UnixListener listener) {
+  if (sealed_off_) {
+    listener.leave_file();
+  }
   api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
     return answer_api_request(request, {gateway_.forwards(), recommended_guest_, log_});
   });

@@ -20,6 +20,7 @@
 #include "netns/resolv_watch.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/target_watch.hpp"
+#include "netns/worker_end.hpp"
 
 namespace l4n::netns {
 namespace {
@@ -31,6 +32,9 @@ using std::chrono::milliseconds;
 
 // A name server may name an interface (fe80::1%eth0) that is not there yet.
 constexpr sys::Duration kScopeRetry = std::chrono::seconds(5);
+// How long the worker waits for the monitor's last work. It is a matter of milliseconds, unless a file system
+// hangs or the machine does.
+constexpr sys::Duration kMonitorEnd = std::chrono::seconds(2);
 
 Nameservers to_message(const ResolvConf& conf) {
   Nameservers message;
@@ -181,7 +185,7 @@ void move_above_stdio(Fd& fd) {
   }
 }
 
-void leave_worker_behind(MonitorRequest& request, Fd& channel) {
+void leave_worker_behind(MonitorRequest& request, Fd& channel, const std::optional<WorkerEnd>& worker_end) {
   move_above_stdio(channel);
   if (request.target) {
     move_above_stdio(request.target->pidfd);
@@ -190,10 +194,12 @@ void leave_worker_behind(MonitorRequest& request, Fd& channel) {
   ::prctl(PR_SET_NAME, "lwip4netns-mon", 0, 0, 0);
   // The channel's end is what counts; this is for the case that a worker's child still holds a copy of it.
   // Where something remains to be done at the end, the channel has to do alone.
-  if (request.socket_files.empty()) {
+  if (request.socket_files.empty() && !worker_end) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   }
-  const std::array<int, 2> keep = {channel.get(), request.target ? request.target->pidfd.get() : -1};
+  const std::array<int, 4> keep = {channel.get(), request.target ? request.target->pidfd.get() : -1,
+                                   worker_end ? worker_end->pidfd() : -1,
+                                   worker_end ? worker_end->report_fd() : -1};
   close_descriptors_except(keep);
   detach_stdio();
   if (::chdir("/") != 0) {
@@ -227,6 +233,20 @@ Result<void> run_monitor(MonitorRequest request, int channel) {
     }
   }
   return (*loop)->run();
+}
+
+[[noreturn]] void be_monitor(MonitorRequest request, Fd channel, pid_t worker) {
+  const auto worker_end = request.report_seccomp ? std::optional<WorkerEnd>(worker) : std::nullopt;
+  leave_worker_behind(request, channel, worker_end);
+  const auto socket_files = request.socket_files;
+  const auto ended = run_monitor(std::move(request), channel.get());
+  for (const SocketFile& file : socket_files) {
+    remove_socket_file(file);
+  }
+  if (worker_end) {
+    worker_end->report_seccomp();
+  }
+  ::_exit(ended ? 0 : 1);  // not exit(): what is buffered belongs to the worker
 }
 
 // True once the child is gone (or is nobody's to wait for).
@@ -295,7 +315,7 @@ Monitor::ReadResult Monitor::wait(sys::Duration limit) {
 void Monitor::stop() noexcept {
   channel_.reset();
   const pid_t pid = std::exchange(pid_, -1);
-  if (pid <= 0 || reap_within(pid, milliseconds(500))) {
+  if (pid <= 0 || reap_within(pid, kMonitorEnd)) {
     return;
   }
   // It hangs in a file system, say. If even this does not help, init will reap it.
@@ -314,18 +334,14 @@ Result<Monitor> start_monitor(MonitorRequest request) {
   }
   Fd workers(pair[0]);
   Fd monitors(pair[1]);
+  const pid_t worker = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) {
     return sys::errno_error("cannot fork the monitor");
   }
   if (pid == 0) {
-    leave_worker_behind(request, monitors);
-    const auto socket_files = request.socket_files;
-    const auto ended = run_monitor(std::move(request), monitors.get());
-    for (const SocketFile& file : socket_files) {
-      remove_socket_file(file);
-    }
-    ::_exit(ended ? 0 : 1);  // not exit(): what is buffered belongs to the worker
+    workers.reset();
+    be_monitor(std::move(request), std::move(monitors), worker);
   }
   return Monitor(std::move(workers), pid);
 }

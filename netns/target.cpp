@@ -18,17 +18,6 @@ namespace {
 using sys::Fd;
 using sys::Result;
 
-// musl and older C libraries have no wrapper.
-Fd open_pidfd(pid_t pid) {
-#ifdef SYS_pidfd_open
-  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U)));
-#else
-  static_cast<void>(pid);
-  errno = ENOSYS;
-  return Fd();
-#endif
-}
-
 bool has_ended(int pidfd) {
   pollfd p{pidfd, POLLIN, 0};
   return ::poll(&p, 1, 0) != 0;
@@ -81,6 +70,17 @@ bool is_permission_error(int code) { return code == EACCES || code == EPERM; }
 
 }  // namespace
 
+// musl and older C libraries have no wrapper.
+Fd open_pidfd(pid_t pid) noexcept {
+#ifdef SYS_pidfd_open
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U)));
+#else
+  static_cast<void>(pid);
+  errno = ENOSYS;
+  return Fd();
+#endif
+}
+
 std::string Target::netns_file() const {
   return kind == Kind::pid ? fmt::format("/proc/{}/ns/net", pid) : netns_path;
 }
@@ -114,6 +114,10 @@ std::optional<ProcessStat> parse_process_stat(std::string_view text) {
   if (error != std::errc()) {
     return std::nullopt;
   }
+  // The exit status is the last field (Linux 3.5); what is no number leaves it at 0.
+  text = text.substr(0, text.find('\n'));
+  text.remove_prefix(text.rfind(' ') + 1);
+  std::from_chars(text.data(), text.data() + text.size(), stat.exit_status);
   return stat;
 }
 

@@ -48,10 +48,14 @@ struct WatchedTarget {
   bool path_is_public = true;
 };
 
-// State letter and start time of /proc/PID/stat; nothing when there is no such process.
+// A pidfd (Linux 5.3); invalid, with errno, where there is none.
+[[nodiscard]] sys::Fd open_pidfd(pid_t pid) noexcept;
+
+// What we use of /proc/PID/stat; nothing when there is no such process.
 struct ProcessStat {
   char state = '?';
   std::uint64_t start_time = 0;  // clock ticks since boot
+  int exit_status = 0;           // as wait(2) has it, of a process that ends; 0 where we may not know it
 
   [[nodiscard]] bool ended() const noexcept { return state == 'Z' || state == 'X'; }
 };

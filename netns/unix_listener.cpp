@@ -138,7 +138,9 @@ Result<UnixListener> UnixListener::listen(const std::string& path, int type) {
 UnixListener::~UnixListener() {
   if (!file_.path.empty()) {
     fd_.reset();  // first: a socket with a listener is not removed
-    remove_socket_file(file_);
+    if (removes_file_) {
+      remove_socket_file(file_);
+    }
   }
 }
 

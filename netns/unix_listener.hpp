@@ -32,13 +32,17 @@ class UnixListener {
   // Changes the umask for a moment: for a process with one thread.
   static sys::Result<UnixListener> listen(const std::string& path, int type);
   UnixListener(UnixListener&& other) noexcept
-      : fd_(std::move(other.fd_)), file_(std::exchange(other.file_, {})) {}
+      : fd_(std::move(other.fd_)),
+        file_(std::exchange(other.file_, {})),
+        removes_file_(other.removes_file_) {}
   UnixListener& operator=(UnixListener&& other) = delete;
-  // Stops listening and removes the file.
+  // Stops listening and removes the file, unless that was left to somebody else.
   ~UnixListener();
 
   // No more clients. The file stays until the end.
   void stop_listening() noexcept { fd_.reset(); }
+  // The file is removed by somebody else from now on: by the monitor, once the process sees no file system.
+  void leave_file() noexcept { removes_file_ = false; }
 
   // Non-blocking.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
@@ -49,6 +53,7 @@ class UnixListener {
 
   sys::Fd fd_;
   SocketFile file_;
+  bool removes_file_ = true;
 };
 
 }  // namespace l4n::netns

@@ -114,16 +114,25 @@ Result<NewNamespaces> fork_into_namespaces() {
   return made;
 }
 
-Result<void> map_to_root(const Identity& outside) {
+namespace {
+
+Result<void> map_ids(const Identity& inside, const Identity& outside) {
   // Without a right over groups outside, a group map may be set only where setgroups(2) is given up.
   if (auto denied = write_setting("/proc/self/setgroups", "deny"); !denied) {
     return denied;
   }
-  if (auto mapped = write_setting("/proc/self/uid_map", fmt::format("0 {} 1", outside.uid)); !mapped) {
+  if (auto mapped = write_setting("/proc/self/uid_map", fmt::format("{} {} 1", inside.uid, outside.uid));
+      !mapped) {
     return mapped;
   }
-  return write_setting("/proc/self/gid_map", fmt::format("0 {} 1", outside.gid));
+  return write_setting("/proc/self/gid_map", fmt::format("{} {} 1", inside.gid, outside.gid));
 }
+
+}  // namespace
+
+Result<void> map_to_root(const Identity& outside) { return map_ids({0, 0}, outside); }
+
+Result<void> map_to_themselves(const Identity& outside) { return map_ids(outside, outside); }
 
 std::string namespace_advice(int code, const std::string& proc_sys) {
   const int cause = code == EACCES ? EPERM : code;

@@ -33,6 +33,9 @@ struct NewNamespaces {
 // In that child: 0 there is `outside`, and nobody else exists. Needs /proc.
 [[nodiscard]] sys::Result<void> map_to_root(const Identity& outside);
 
+// In a process that has entered a new user namespace: it keeps its ids, and nobody else exists. Needs /proc.
+[[nodiscard]] sys::Result<void> map_to_themselves(const Identity& outside);
+
 // What the administrator has to change when namespaces could not be made because of errno `code`: one line,
 // or nothing where we cannot tell. `proc_sys` is where the settings are read.
 [[nodiscard]] std::string namespace_advice(int code, const std::string& proc_sys = "/proc/sys");

@@ -541,11 +541,10 @@ TEST_CASE("options whose feature is still to come are refused by name") {
       {"prog -6 1 t", "--enable-ipv6"},
       {"prog --outbound-addr=192.0.2.1 1 t", ""},
       {"prog --outbound-addr6=2001:db8::1 1 t", "--outbound-addr6"},
-      {"prog --enable-sandbox 1 t", "--enable-sandbox"},
-      {"prog --enable-seccomp 1 t", "--enable-seccomp"},
       {"prog --netns-type=tapfd 5", ""},
       {"prog --target-type=bess /s", ""},
       {"prog --enable-seccomp -6 1 t", "--enable-ipv6"},
+      {"prog --enable-sandbox --enable-seccomp 1 t", ""},
       {"prog -a /s -c -e 4 -r 3 -m 65520 --cidr=10.9.0.0/16 --disable-host-loopback --disable-dns "
        "--macaddress=2:0:0:0:0:1 --netns-type=path --userns-path=/ / t",
        ""},

@@ -28,6 +28,9 @@ PROHIBITED_IP = "10.98.3.1"  # wan answers ICMP 3/13, administratively prohibite
 NO_NET_IP = "10.97.0.1"     # wan answers ICMP 3/0, network unreachable
 BLACKHOLE_IP = "10.98.9.1"  # wan swallows everything
 
+# For a run by hand of a test with options that it does not use itself: E2E_FLAGS="--enable-sandbox".
+EXTRA_OPTIONS = os.environ.get("E2E_FLAGS", "").split()
+
 GATEWAY = "10.0.2.2"        # what the guest sees, with the default --cidr
 DNS = "10.0.2.3"
 GUEST_IP = "10.0.2.100"
@@ -171,7 +174,9 @@ class Lab:
 
     def launch(self, *argv, **options):
         """Starts the program without waiting; it ends with the lab."""
-        program = Program(self, [str(a) for a in argv], **options)
+        words = [str(a) for a in argv]
+        at = 1 if words[:1] == ["run"] else 0
+        program = Program(self, [*words[:at], *EXTRA_OPTIONS, *words[at:]], **options)
         self.programs.append(program)
         self._stack.callback(program.close)
         return program

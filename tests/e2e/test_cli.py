@@ -16,9 +16,6 @@ NOT_BUILT_YET = [
     ("--enable-ipv6", ["--enable-ipv6"]),
     ("--enable-ipv6", ["-6"]),
     ("--outbound-addr6", ["--outbound-addr6=::1"]),
-    ("--enable-sandbox", ["--enable-sandbox"]),
-    ("--enable-sandbox", ["--create-sandbox"]),
-    ("--enable-seccomp", ["--enable-seccomp"]),
 ]
 
 DISABLED_LOOPBACK_WARNING = ("WARNING: --no-host-loopback is deprecated and will be removed in future "

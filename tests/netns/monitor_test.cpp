@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <string>
 
+#include "netns/seccomp_policy.hpp"
 #include "tests/netns/child_process.hpp"
 #include "tests/netns/temporary_directory.hpp"
 
@@ -200,6 +203,43 @@ TEST_CASE("a killed worker's socket is removed, another one in its place is not"
     CHECK(ends_within(monitor, seconds(1)));
     CHECK(fs::exists(path) == replaced);
   }
+}
+
+// What a worker's monitor has said on the worker's stderr, a file, when the worker ended like this.
+std::string said_at_end(const std::function<void()>& end) {
+  const TemporaryDirectory directory;
+  const std::string log = directory.file("log");
+  testing::Pipe pipe;
+  const pid_t worker = ::fork();
+  if (worker == 0) {
+    const int fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ::dup2(fd, STDERR_FILENO);
+    MonitorRequest request = request_for("/etc/resolv.conf");
+    request.report_seccomp = true;
+    auto monitor = start_monitor(std::move(request));
+    static_cast<void>(monitor->wait(seconds(2)));
+    testing::write_all(pipe.write_end.get(), monitor ? std::to_string(monitor->pid()) : "0");
+    end();
+    ::_exit(0);
+  }
+  pipe.write_end.reset();
+  const pid_t monitor = std::stoi(testing::read_all(pipe.read_end.get()));
+  CHECK(ends_within(monitor, seconds(5)));
+  ::waitpid(worker, nullptr, 0);
+  std::ifstream file(log);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t at = text.find(std::to_string(worker));
+  return at == std::string::npos ? text : text.replace(at, std::to_string(worker).size(), "PID");
+}
+
+TEST_CASE("a worker that seccomp has killed is reported, another end is not") {
+  CHECK(said_at_end([] {
+          ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+          static_cast<void>(install_seccomp(SeccompRequest{}));
+          ::sync();
+        }) == "error: process PID was killed by seccomp: it made a system call that it never needs\n");
+  CHECK(said_at_end([] { ::kill(::getpid(), SIGKILL); }) == "");
+  CHECK(said_at_end([] {}) == "");
 }
 
 TEST_CASE("the target's end is told") {

@@ -35,6 +35,13 @@ TEST_CASE("/proc/PID/stat is parsed, whatever the command's name") {
   }
 }
 
+TEST_CASE("the exit status is the last field, which an ending process shows") {
+  const std::string to_start_time = "42 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711";
+  CHECK(parse_process_stat(to_start_time + " 0 0 159\n")->exit_status == 159);
+  CHECK(parse_process_stat(to_start_time + " 7 0\n")->exit_status == 0);
+  CHECK(parse_process_stat(to_start_time + " 7 x\n")->exit_status == 0);
+}
+
 TEST_CASE("a live process has a start time that does not change") {
   const auto first = read_process_stat(::getpid());
   REQUIRE(first);

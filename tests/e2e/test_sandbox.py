@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""--enable-sandbox and --enable-seccomp: everything works behind them, and nothing is left to see."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import stat
+
+import runner
+from api import api_client, api_path, ask
+from commands import run, start, wait_output
+from lab import DNS, GUEST_IP, WAN_IP, WAN_IP2
+from namespaces import NOBODY, as_user, wait_for
+from netio import check_equal, check_in, check_network_works, listener, read_to_end
+from outside import Resolver, check_answered_by, dig, serve_page
+from runner import case
+
+FLAGS = ("--enable-sandbox", "--enable-seccomp")
+SECCOMP_FILTER = "2"  # /proc/PID/status
+NET_BIND_SERVICE = 1 << 10
+MESSAGE = b"through the forward"
+
+# A leak check at the end of a sanitized program traces it from a thread, for which there is no call any more.
+os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "detect_leaks=0"]))
+
+
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file)
+
+
+def namespace_of(pid, kind):
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def check_sealed(program, capabilities, new_user_namespace):
+    """From outside, as RootlessKit's test does: the root, the rights, the namespaces, the descriptors."""
+    root = f"/proc/{program.pid}/root"
+    check_equal(sorted(os.listdir(f"{root}/")), ["etc", "run"], "root directory")
+    check_equal(os.listdir(f"{root}/etc") + os.listdir(f"{root}/run"), [], "content of etc and run")
+    check_equal(bool(os.statvfs(f"{root}/").f_flag & os.ST_RDONLY), True, "read-only")
+    status = status_of(program.pid)
+    check_equal((status["Seccomp"], status["NoNewPrivs"]), (SECCOMP_FILTER, "1"), "seccomp, no_new_privs")
+    for held in ("CapPrm", "CapEff"):
+        check_equal(int(status[held], 16), capabilities, held)
+    check_equal(int(status["CapInh"], 16) | int(status["CapAmb"], 16), 0, "inherited capabilities")
+    monitor = next(pid for pid in program.processes() if pid != program.pid)
+    for kind in ("mnt", "ipc", "uts"):
+        check_equal(namespace_of(program.pid, kind) == namespace_of(monitor, kind), False, f"the same {kind}")
+    check_equal(namespace_of(program.pid, "user") != namespace_of(monitor, "user"), new_user_namespace,
+                "a new user namespace")
+    for entry in os.listdir(f"/proc/{program.pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.stat(f"/proc/{program.pid}/fd/{entry}").st_mode
+            check_equal(stat.S_ISDIR(mode), False, f"descriptor {entry} is a directory")
+
+
+def check_forwards(lab, guest, path):
+    """TCP and UDP: added, used, removed."""
+    for number, proto in enumerate(("tcp", "udp"), 1):
+        request = {"execute": "add_hostfwd",
+                   "arguments": {"proto": proto, "host_port": 8080, "guest_port": 8081}}
+        check_equal(ask(path, request), b'{"return":{"id":%d}}' % number, f"reply to add {proto}")
+    with listener(guest, GUEST_IP, 8081) as door, lab.host.socket() as client:
+        client.connect(("127.0.0.1", 8080))
+        peer, _ = door.accept()
+        with peer:
+            client.sendall(MESSAGE)
+            client.shutdown(socket.SHUT_WR)
+            check_equal(read_to_end(peer), MESSAGE, "TCP forward")
+    with guest.socket(socket.SOCK_DGRAM) as server, lab.host.socket(socket.SOCK_DGRAM) as client:
+        server.bind((GUEST_IP, 8081))
+        client.sendto(MESSAGE, ("127.0.0.1", 8080))
+        data, peer = server.recvfrom(1000)
+        server.sendto(data[::-1], peer)
+        check_equal(client.recvfrom(1000)[0], MESSAGE[::-1], "UDP forward")
+    for number in (1, 2):
+        reply = ask(path, {"execute": "remove_hostfwd", "arguments": {"id": number}})
+        check_equal(reply, b'{"return":{}}', "reply to remove")
+    with lab.host.socket() as client:
+        check_equal(client.connect_ex(("127.0.0.1", 8080)) != 0, True, "removed forward refuses")
+    check_in(b"bad request", ask(path, b"{"), "a malformed request, which the parser throws about")
+
+
+def check_programs(lab, guest):
+    serve_page(lab)
+    check_in("the page", guest.run("curl", "-sS", f"http://{WAN_IP}:8080/").stdout, "page")
+    guest.run("ping", "-c", "2", "-i", "0.2", "-W", "5", WAN_IP)
+    lab.wan.start("iperf3", "--server", "--bind", WAN_IP)
+    wait_for(lambda: port_is_open(lab.wan, 5201), "iperf3's server")
+    guest.run("iperf3", "-u", "-b", "20M", "-t", "1", "-c", WAN_IP)
+    check_network_works(guest, lab.wan)
+
+
+def port_is_open(place, port):
+    with place.socket() as probe:
+        return probe.connect_ex((WAN_IP, port)) == 0
+
+
+def check_resolv_conf_is_followed(lab, guest):
+    Resolver(lab.wan, WAN_IP, "first")
+    Resolver(lab.wan, WAN_IP2, "second")
+    check_answered_by(guest, "first")
+    lab.replace_resolv_conf(f"nameserver {WAN_IP2}\n")
+    wait_for(lambda: "second" in dig(guest, "who.lab.test", "TXT", server=DNS).stdout, "the second's answer")
+    check_answered_by(guest, "second")
+
+
+def check_everything(lab, guest, path, program, *sealed):
+    check_sealed(program, *sealed)
+    check_programs(lab, guest)
+    check_forwards(lab, guest, path)
+    check_resolv_conf_is_followed(lab, guest)
+    with api_client(path):  # somebody is connected at the end
+        program.signal(signal.SIGTERM)
+        program.wait_exit()
+    check_equal(os.path.lexists(path), False, "API socket still there")
+
+
+@case(nobody=True)
+def everything_works(lab):
+    guest, path = lab.guest(), api_path(lab)
+    program = lab.serve(guest, *FLAGS, "-a", path)
+    capabilities = NET_BIND_SERVICE if lab.user is None else 0
+    check_everything(lab, guest, path, program, capabilities, lab.user is not None)
+
+
+def copy_for_all(lab):
+    """The program where an unprivileged user finds it."""
+    os.chmod(lab.directory, 0o755)
+    copy = f"{lab.directory}/lwip4netns"
+    shutil.copy(lab.program, copy)
+    os.chmod(copy, 0o755)
+    return copy
+
+
+def root_in(guest):
+    """What to put before a command to be root of the guest's user namespace."""
+    namespace = guest.holder.ns("user")
+    return [*as_user(NOBODY), "nsenter", f"--user={namespace}", "--preserve-credentials", "--"]
+
+
+@case
+def everything_works_in_a_user_namespace(lab):
+    """As podman and RootlessKit start it: root of a user namespace, to which the guest belongs as well."""
+    guest, path = lab.guest(user=NOBODY), api_path(lab)
+    os.chown(os.path.dirname(path), NOBODY, NOBODY)
+    program = lab.serve(guest, *FLAGS, "-a", path, before=root_in(guest), program=copy_for_all(lab))
+    check_everything(lab, guest, path, program, NET_BIND_SERVICE, False)
+
+
+@case
+def root_keeps_its_privileged_ports(lab):
+    guest, path = lab.guest(), api_path(lab)
+    lab.serve(guest, *FLAGS, "-a", path)
+    reply = ask(path, {"execute": "add_hostfwd",
+                       "arguments": {"proto": "tcp", "host_port": 80, "guest_port": 80}})
+    check_equal(reply, b'{"return":{"id":1}}', "reply to a forward of port 80")
+
+
+@case(nobody=True)
+def each_flag_alone(lab):
+    for flag in (*FLAGS, "--create-sandbox"):
+        guest = lab.guest()
+        program = lab.serve(guest, flag)
+        sealed = flag != "--enable-seccomp"
+        root = sorted(os.listdir(f"/proc/{program.pid}/root/"))
+        check_equal(root == ["etc", "run"], sealed, f"{flag}: an empty root directory")
+        filtered = status_of(program.pid)["Seccomp"] == SECCOMP_FILTER
+        check_equal(filtered, not sealed, f"{flag}: a filter")
+        check_network_works(guest, lab.wan)
+        program.signal(signal.SIGTERM)
+        program.wait_exit()
+
+
+@case(nobody=True)
+def inherited_directory_is_no_way_out(lab):
+    for flags in ((), FLAGS):
+        program = lab.serve(lab.guest(), *flags, before=["sh", "-c", 'exec 9</; exec "$@"', "sh"])
+        check_equal(os.path.lexists(f"/proc/{program.pid}/fd/9"), not flags, f"a directory, with {flags}")
+
+
+@case
+def namespaces_forbidden(lab):
+    """The flag is no wish: without a sandbox no network, and nothing is left behind."""
+    path = api_path(lab)
+    os.chown(os.path.dirname(path), NOBODY, NOBODY)
+    target = lab.guest(user=NOBODY)
+    inside = [*root_in(target), "sh", "-c", 'echo 0 >/proc/sys/user/max_mnt_namespaces; exec "$@"', "sh"]
+    done = lab.run_as(copy_for_all(lab), "-c", "-a", path, *FLAGS, target.pid, "tap0", before=inside)
+    check_equal(done.returncode, 1, "exit status")
+    check_equal(done.stderr.splitlines()[-1],
+                "sandbox: cannot make new mount, IPC and UTS namespaces: No space left on device",
+                "last line on stderr")
+    check_equal(os.path.lexists(path), False, "API socket left behind")
+
+
+@case(nobody=True)
+def killed_worker_leaves_nothing(lab):
+    guest, path = lab.guest(), api_path(lab)
+    program = lab.serve(guest, *FLAGS, "-a", path)
+    program.kill()
+    program.wait_gone()
+    check_equal(os.path.lexists(path), False, "API socket left behind")
+
+
+@case(nobody=True)
+def run_works(lab):
+    Resolver(lab.wan, WAN_IP, "first")
+    serve_page(lab)
+    script = "curl -sS --max-time 20 http://www.lab.test:8080/; kill -TERM $$"
+    done = run(lab, "bash", "-c", script, options=FLAGS)
+    check_equal(done.returncode, 128 + signal.SIGTERM, f"exit status ({done.stderr})")
+    check_in("the page", done.stdout, "page")
+
+
+@case(nobody=True)
+def run_forwards_signals_and_ends_what_is_left(lab):
+    script = "trap 'echo got it; exit 7' USR1; sleep 1000 & setsid sleep 1000 & echo up; wait"
+    program = start(lab, script, *FLAGS)
+    wait_output(program, "up\n")
+    check_equal(sorted(os.listdir(f"/proc/{program.pid}/root/")), ["etc", "run"], "root directory")
+    program.signal(signal.SIGUSR1)
+    program.wait_exit(7)
+    check_in("got it", program.stdout(), "output of the command")
+
+
+if __name__ == "__main__":
+    runner.main()

@@ -1,0 +1,180 @@
+// The sealed process, seen from within. Needs root.
+#include "netns/seal.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/netns/child_process.hpp"
+
+namespace l4n::netns {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uid_t kNobody = 65534;
+constexpr std::string_view kNoCapabilities = "=";
+
+SealRequest sandbox_only() {
+  SealRequest request;
+  request.sandbox = true;
+  return request;
+}
+
+std::string capabilities() {
+  cap_t held = ::cap_get_proc();
+  char* text = ::cap_to_text(held, nullptr);
+  std::string copy = text == nullptr ? "?" : text;
+  ::cap_free(text);
+  ::cap_free(held);
+  return copy;
+}
+
+ino_t namespace_of(const char* kind) {
+  struct stat s {};
+  const std::string file = std::string("/proc/self/ns/") + kind;
+  return ::stat(file.c_str(), &s) == 0 ? s.st_ino : 0;
+}
+
+std::string entries_of(const std::string& directory) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  std::string text;
+  for (const std::string& name : names) {
+    text += name + " ";
+  }
+  return error ? error.message() : text;
+}
+
+std::string open_error(const char* path, int flags) {
+  const sys::Fd fd(::open(path, flags | O_CLOEXEC, 0600));
+  return fd.valid() ? "opened" : sys::errno_text(errno);
+}
+
+// What is wrong in the sandbox, or nothing.
+std::string inspect_sandbox() {
+  std::string wrong;
+  const auto expect = [&wrong](const std::string& got, const std::string& wanted, const char* what) {
+    if (got != wanted) {
+      wrong += std::string(what) + " is '" + got + "' and not '" + wanted + "'; ";
+    }
+  };
+  expect(entries_of("/"), "etc run ", "the root directory");
+  expect(entries_of("/etc"), "", "/etc");
+  expect(entries_of("/run"), "", "/run");
+  expect(entries_of(".."), "etc run ", "the parent of the working directory");
+  expect(open_error("/file", O_WRONLY | O_CREAT), "Read-only file system", "a new file");
+  expect(open_error("/etc/file", O_WRONLY | O_CREAT), "Read-only file system", "a new file in /etc");
+  expect(open_error("/proc/self/stat", O_RDONLY), "No such file or directory", "/proc");
+  expect(open_error("/etc/passwd", O_RDONLY), "No such file or directory", "/etc/passwd");
+  expect(fs::current_path().string(), "/", "the working directory");
+  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+    wrong += "no_new_privs is off; ";
+  }
+  return wrong;
+}
+
+// Seals the calling process and looks at it through an old descriptor of /proc, which stays.
+std::string seal_and_inspect(const std::string& wanted_capabilities, bool new_user_namespace) {
+  const ino_t user = namespace_of("user");
+  const sys::Fd proc(::open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto sealed = seal(sandbox_only());
+  if (!sealed) {
+    return sealed.error().message();
+  }
+  std::string wrong = inspect_sandbox();
+  if (capabilities() != wanted_capabilities) {
+    wrong += "capabilities " + capabilities();
+  }
+  struct stat s {};
+  if (::fstatat(proc.get(), "user", &s, 0) != 0 || (s.st_ino != user) != new_user_namespace) {
+    wrong += "the user namespace is not as expected";
+  }
+  return wrong;
+}
+
+TEST_CASE("root's sandbox, with the privileged ports") {
+  CHECK(testing::run_in_child([] { return seal_and_inspect("cap_net_bind_service=ep", false); }) == "");
+}
+
+TEST_CASE("an unprivileged user's sandbox") {
+  CHECK(testing::run_in_child([] {
+          const uid_t before = kNobody;
+          std::string wrong = testing::become_user(before) ? "" : "cannot become a user";
+          wrong += seal_and_inspect(std::string(kNoCapabilities), true);
+          return wrong + (::getuid() == before && ::getgid() == before ? "" : "the ids have changed");
+        }) == "");
+}
+
+TEST_CASE("the sandbox of a process that is root of a user namespace, as podman has it") {
+  CHECK(testing::run_in_child([] {
+          const bool entered = testing::enter_user_and_network_namespace(kNobody);
+          return (entered ? "" : testing::failure("unshare")) +
+                 seal_and_inspect("cap_net_bind_service=ep", false);
+        }) == "");
+}
+
+TEST_CASE("the host's mounts stay as they are") {
+  const std::string before = entries_of("/");
+  CHECK(testing::run_in_child([] { return seal(sandbox_only()) ? "" : "not sealed"; }) == "");
+  CHECK(entries_of("/") == before);
+  CHECK(::access("/proc/self/stat", R_OK) == 0);
+}
+
+TEST_CASE("without the sandbox only the rights go") {
+  CHECK(testing::run_in_child([]() -> std::string {
+          const auto sealed = seal({});
+          if (!sealed || ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+            return "not sealed";
+          }
+          return capabilities() + " " + open_error("/proc/self/stat", O_RDONLY);
+        }) == "cap_net_bind_service=ep opened");
+}
+
+TEST_CASE("a sandbox that cannot be made names the step") {
+  struct Row {
+    int system_call;
+    std::string error;
+  };
+  const std::vector<Row> rows = {
+      {SCMP_SYS(unshare), "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"},
+      {SCMP_SYS(mount), "sandbox: cannot separate the mounts from the host's: Operation not permitted"},
+      {SCMP_SYS(pivot_root), "sandbox: cannot change the root directory: Operation not permitted"},
+      {SCMP_SYS(umount2), "sandbox: cannot detach the old root directory: Operation not permitted"},
+  };
+  for (const Row& row : rows) {
+    CHECK(testing::run_in_child([&] {
+            const std::string injected = testing::inject_failure(row.system_call, EPERM);
+            const auto sealed = seal(sandbox_only());
+            return injected + (sealed ? "sealed" : sealed.error().message());
+          }) == row.error);
+  }
+}
+
+TEST_CASE("a user namespace that cannot be made names the step") {
+  const std::string outcome = testing::run_in_child([] {
+    const bool became = testing::become_user(kNobody);
+    const std::string injected = testing::inject_failure(SCMP_SYS(unshare), EPERM);
+    const auto sealed = seal(sandbox_only());
+    return injected + (became && sealed ? "sealed" : sealed.error().message());
+  });
+  CHECK(outcome.starts_with("sandbox: cannot make a user namespace"));
+  CHECK(outcome.ends_with("Operation not permitted"));
+}
+
+}  // namespace
+}  // namespace l4n::netns

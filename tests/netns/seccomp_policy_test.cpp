@@ -1,0 +1,362 @@
+// The production filter, on in a child that then makes one system call.
+#include "netns/seccomp_policy.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <exception>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tests/netns/child_process.hpp"
+
+namespace l4n::netns {
+namespace {
+
+constexpr int kNotInstalled = 100;
+constexpr pid_t kInit = 0x3ffffffe;  // beyond the largest possible PID, as the next
+constexpr pid_t kMonitor = 0x3fffffff;
+
+// How a child ended that made the call: "returned", or how it was ended. Whatever the call returns is right.
+std::string outcome_of(const std::function<void()>& call, const SeccompRequest& request) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    std::signal(SIGABRT, SIG_DFL);  // doctest handles it
+    const bool installed = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && install_seccomp(request);
+    if (!installed) {
+      ::_exit(kNotInstalled);
+    }
+    call();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  if (WIFSIGNALED(status)) {
+    return WTERMSIG(status) == SIGSYS ? "killed by seccomp" : "killed by " + std::to_string(WTERMSIG(status));
+  }
+  return WEXITSTATUS(status) == 0 ? "returned" : "exit status " + std::to_string(WEXITSTATUS(status));
+}
+
+struct Row {
+  const char* what;
+  std::function<void()> call;
+};
+
+// By number: the C library may have several ways to do what its function's name says.
+template <class... Arguments>
+std::function<void()> raw(long number, Arguments... arguments) {
+  return [=] { ::syscall(number, arguments...); };
+}
+
+std::function<void()> make_socket(int family, int type, int protocol) {
+  return raw(SYS_socket, family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+}
+
+std::function<void()> map(int prot, int flags = MAP_PRIVATE | MAP_ANONYMOUS) {
+  return [=] { static_cast<void>(::mmap(nullptr, 4096, prot, flags, -1, 0)); };
+}
+
+std::function<void()> set_option(int level, int name) {
+  return [=] {
+    const int on = 1;
+    ::setsockopt(-1, level, name, &on, sizeof on);
+  };
+}
+
+const SeccompRequest kWorker = {kMonitor, std::nullopt};
+const SeccompRequest kSupervisor = {kMonitor, kInit};
+
+const std::vector<Row>& forbidden() {
+  static const std::vector<Row> rows = {
+#ifdef SYS_open
+      {"open", raw(SYS_open, "/", O_RDONLY)},
+      {"creat", raw(SYS_creat, "x", 0)},
+      {"unlink", raw(SYS_unlink, "x")},
+      {"rename", raw(SYS_rename, "x", "y")},
+      {"stat", raw(SYS_stat, "/", nullptr)},
+      {"access", raw(SYS_access, "/", 0)},
+      {"fork", raw(SYS_fork)},
+      {"vfork", [] { ::syscall(SYS_vfork); }},
+#endif
+      {"openat", raw(SYS_openat, AT_FDCWD, "/", O_RDONLY)},
+      {"openat with a descriptor", raw(SYS_openat, 0, "x", O_RDONLY)},
+      {"open_by_handle_at", raw(SYS_open_by_handle_at, -1, nullptr, 0)},
+      {"unlinkat", raw(SYS_unlinkat, AT_FDCWD, "x", 0)},
+      {"mkdirat", raw(SYS_mkdirat, AT_FDCWD, "x", 0)},
+      {"faccessat", raw(SYS_faccessat, AT_FDCWD, "/", 0)},
+      {"readlinkat", raw(SYS_readlinkat, AT_FDCWD, "x", nullptr, 0)},
+      {"chdir", raw(SYS_chdir, "/")},
+      {"fchdir", raw(SYS_fchdir, -1)},
+      {"chroot", raw(SYS_chroot, "/")},
+      {"fchmod", raw(SYS_fchmod, -1, 0)},
+      {"getdents64", raw(SYS_getdents64, -1, nullptr, 0)},
+      {"execve", raw(SYS_execve, "/bin/true", nullptr, nullptr)},
+      {"execveat", raw(SYS_execveat, -1, "", nullptr, nullptr, AT_EMPTY_PATH)},
+      {"clone", raw(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr)},
+      {"setns", raw(SYS_setns, -1, 0)},
+      {"unshare", raw(SYS_unshare, 0)},
+      {"mount", raw(SYS_mount, nullptr, "/", nullptr, 0, nullptr)},
+      {"umount2", raw(SYS_umount2, "/x", 0)},
+      {"pivot_root", raw(SYS_pivot_root, ".", ".")},
+      {"ptrace", raw(SYS_ptrace, 0, 0, nullptr, nullptr)},
+      {"process_vm_writev", raw(SYS_process_vm_writev, 0, nullptr, 0, nullptr, 0, 0)},
+      {"bpf", raw(SYS_bpf, 0, nullptr, 0)},
+      {"seccomp", raw(SYS_seccomp, 0, 0, nullptr)},
+      {"prctl", raw(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0)},
+      {"io_uring_setup", raw(SYS_io_uring_setup, 1, nullptr)},
+      {"userfaultfd", raw(SYS_userfaultfd, 0)},
+      {"perf_event_open", raw(SYS_perf_event_open, nullptr, 0, 0, -1, 0)},
+      {"keyctl", raw(SYS_keyctl, 0, 0, 0, 0, 0)},
+      {"memfd_create", raw(SYS_memfd_create, "x", 0)},
+      {"setuid", raw(SYS_setuid, 0)},
+      {"capset", raw(SYS_capset, nullptr, nullptr)},
+      {"personality", raw(SYS_personality, 0xffffffffUL)},
+      {"socketpair", raw(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, nullptr)},
+      {"AF_UNIX socket", make_socket(AF_UNIX, SOCK_STREAM, 0)},
+      {"AF_NETLINK socket", make_socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)},
+      {"AF_PACKET socket", make_socket(AF_PACKET, SOCK_RAW, 0)},
+      {"AF_VSOCK socket", make_socket(AF_VSOCK, SOCK_STREAM, 0)},
+      {"raw socket", make_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)},
+      {"SCTP socket", make_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)},
+      {"raw IPv6 socket", make_socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)},
+      {"SO_ATTACH_FILTER", set_option(SOL_SOCKET, SO_ATTACH_FILTER)},
+      {"TCP_ULP", set_option(IPPROTO_TCP, TCP_ULP)},
+      {"SO_PEERCRED",
+       [] {
+         socklen_t length = 0;
+         ::getsockopt(-1, SOL_SOCKET, SO_PEERCRED, nullptr, &length);
+       }},
+      {"mmap of code", map(PROT_READ | PROT_EXEC)},
+      {"mmap of a file", map(PROT_READ, MAP_PRIVATE)},
+      {"mprotect of code", raw(SYS_mprotect, nullptr, 0, PROT_READ | PROT_EXEC)},
+      {"futex to wait", raw(SYS_futex, nullptr, FUTEX_WAIT, 0, nullptr)},
+      {"TIOCSTI", raw(SYS_ioctl, -1, TIOCSTI, nullptr)},
+      {"TUNSETIFF", raw(SYS_ioctl, -1, TUNSETIFF, nullptr)},
+      {"kill of another process", raw(SYS_kill, kInit + 2, SIGKILL)},
+      {"SIGTERM for the monitor", raw(SYS_kill, kMonitor, SIGTERM)},
+      {"tgkill of another process", raw(SYS_tgkill, kInit, kInit, SIGABRT)},
+      {"sched_setaffinity", raw(SYS_sched_setaffinity, 0, 0, nullptr)},
+      {"setrlimit", raw(SYS_prlimit64, 0, 0, nullptr, nullptr)},
+      {"a call that does not exist", raw(4000)},
+  };
+  return rows;
+}
+
+// What only the supervisor of `run` may do.
+const std::vector<Row>& supervision() {
+  static const std::vector<Row> rows = {
+      {"a signal for ourselves", [] { ::kill(::getpid(), 0); }},
+      {"a signal for our group", raw(SYS_kill, 0, 0)},
+      {"a look at a group", raw(SYS_kill, -kInit, 0)},
+      {"init's end", raw(SYS_kill, kInit, SIGKILL)},
+      {"getsid", raw(SYS_getsid, 0)},
+      {"getpgrp", [] { ::getpgrp(); }},
+      {"pending signals",
+       [] {
+         sigset_t set;
+         ::sigpending(&set);
+       }},
+      {"a signal's action",
+       [] {
+         struct sigaction action {};
+         ::sigaction(SIGINT, nullptr, &action);
+       }},
+      {"a continuation",
+       [] {
+         sigset_t set;
+         sigemptyset(&set);
+         sigaddset(&set, SIGCONT);
+         const timespec now{};
+         ::sigtimedwait(&set, nullptr, &now);
+       }},
+      {"TIOCGPGRP", [] { ::tcgetpgrp(-1); }},
+      {"TIOCSPGRP", [] { ::tcsetpgrp(-1, kInit); }},
+  };
+  return rows;
+}
+
+const std::vector<Row>& allowed() {
+  static const std::vector<Row> rows = {
+      {"read", [] { ::read(-1, nullptr, 0); }},
+      {"write", [] { ::write(-1, nullptr, 0); }},
+      {"writev", [] { ::writev(-1, nullptr, 0); }},
+      {"send", [] { ::send(-1, nullptr, 0, 0); }},
+      {"recv", [] { ::recv(-1, nullptr, 0, 0); }},
+      {"sendmsg", [] { ::sendmsg(-1, nullptr, 0); }},
+      {"recvmsg", [] { static_cast<void>(::recvmsg(-1, nullptr, 0)); }},
+      {"close", [] { ::close(-1); }},
+      {"shutdown", [] { ::shutdown(-1, SHUT_WR); }},
+      {"connect", [] { static_cast<void>(::connect(-1, nullptr, 0)); }},
+      {"bind", [] { static_cast<void>(::bind(-1, nullptr, 0)); }},
+      {"listen", [] { ::listen(-1, 1); }},
+      {"accept4", [] { ::accept4(-1, nullptr, nullptr, 0); }},
+      {"getsockname", [] { ::getsockname(-1, nullptr, nullptr); }},
+      {"epoll_ctl", [] { ::epoll_ctl(-1, EPOLL_CTL_DEL, -1, nullptr); }},
+      {"epoll_wait",
+       [] {
+         epoll_event event{};
+         ::epoll_wait(-1, &event, 1, 0);
+       }},
+      {"epoll_pwait", raw(SYS_epoll_pwait, -1, nullptr, 1, 0, nullptr, 0)},
+      {"clock_gettime", raw(SYS_clock_gettime, CLOCK_MONOTONIC, nullptr)},
+      {"nanosleep",
+       [] {
+         const timespec little{0, 1};
+         ::nanosleep(&little, nullptr);
+       }},
+      {"getrandom", [] { ::getrandom(nullptr, 0, 0); }},
+      {"brk", raw(SYS_brk, nullptr)},
+      {"mmap", map(PROT_READ | PROT_WRITE)},
+      {"futex to wake", raw(SYS_futex, nullptr, FUTEX_WAKE_PRIVATE, 0, nullptr)},
+      {"munmap", raw(SYS_munmap, nullptr, 0)},
+      {"mremap", raw(SYS_mremap, nullptr, 0, 0, 0)},
+      {"mprotect", raw(SYS_mprotect, nullptr, 0, PROT_READ | PROT_WRITE)},
+      {"madvise", raw(SYS_madvise, nullptr, 0, 0)},
+      {"much memory",
+       [] {
+         for (std::size_t size = 16; size <= std::size_t{64} << 20U; size *= 2) {
+           std::vector<char> memory(size);
+           memory.resize(size * 2);
+         }
+       }},
+      {"an exception",
+       [] {
+         try {
+           static_cast<void>(std::stoi("x"));
+         } catch (const std::exception&) {
+           return;
+         }
+       }},
+      {"stdio", [] { std::fprintf(stderr, "%s", ""); }},
+      {"waitpid", [] { ::waitpid(-1, nullptr, WNOHANG); }},
+      {"exit", raw(SYS_exit, 0)},
+      {"sigprocmask", [] { ::sigprocmask(SIG_BLOCK, nullptr, nullptr); }},
+      {"getpid", raw(SYS_getpid)},
+      {"sched_getaffinity", raw(SYS_sched_getaffinity, 0, 0, nullptr)},
+      {"TCP socket", make_socket(AF_INET, SOCK_STREAM, 0)},
+      {"UDP socket", make_socket(AF_INET, SOCK_DGRAM, 0)},
+      {"ping socket", make_socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)},
+      {"TCP socket for IPv6", make_socket(AF_INET6, SOCK_STREAM, 0)},
+      {"UDP socket for IPv6", make_socket(AF_INET6, SOCK_DGRAM, 0)},
+      {"blocking TCP socket", raw(SYS_socket, AF_INET, SOCK_STREAM, 0)},
+      {"TCP_NODELAY", set_option(IPPROTO_TCP, TCP_NODELAY)},
+      {"IP_TTL", set_option(IPPROTO_IP, IP_TTL)},
+      {"IPV6_V6ONLY", set_option(IPPROTO_IPV6, IPV6_V6ONLY)},
+      {"SO_ERROR",
+       [] {
+         int error = 0;
+         socklen_t length = sizeof error;
+         ::getsockopt(-1, SOL_SOCKET, SO_ERROR, &error, &length);
+       }},
+      {"TUNSETOFFLOAD", raw(SYS_ioctl, -1, TUNSETOFFLOAD, 0)},
+      {"the end of a monitor that hangs", raw(SYS_kill, kMonitor, SIGKILL)},
+  };
+  return rows;
+}
+
+void check_all(const std::vector<Row>& rows, const SeccompRequest& request, const std::string& expected) {
+  for (const Row& row : rows) {
+    CAPTURE(std::string(row.what));
+    CHECK(outcome_of(row.call, request) == expected);
+  }
+}
+
+TEST_CASE("seccomp: a forbidden call kills the worker") {
+  check_all(forbidden(), kWorker, "killed by seccomp");
+  check_all(supervision(), kWorker, "killed by seccomp");
+}
+
+TEST_CASE("seccomp: a forbidden call kills the supervisor of run") {
+  check_all(forbidden(), kSupervisor, "killed by seccomp");
+}
+
+TEST_CASE("seccomp: the worker's own calls work") {
+  check_all(allowed(), kWorker, "returned");
+  check_all(allowed(), kSupervisor, "returned");
+  check_all(supervision(), kSupervisor, "returned");
+}
+
+TEST_CASE("seccomp: abort() ends the process by its own signal") {
+  CHECK(outcome_of([] { std::abort(); }, kWorker) == "killed by " + std::to_string(SIGABRT));
+}
+
+TEST_CASE("seccomp: what the C library may try fails gently") {
+  struct Refusal {
+    const char* what;
+    long number;
+    int error;
+  };
+  const std::vector<Refusal> refusals = {
+#ifdef SYS_newfstatat
+      {"newfstatat", SYS_newfstatat, ENOSYS},
+#endif
+      {"statx", SYS_statx, ENOSYS},
+      {"fstat", SYS_fstat, ENOSYS},
+      {"openat2", 437, ENOSYS},
+      {"faccessat2", 439, ENOSYS},
+      {"clone3", 435, ENOSYS},
+      {"rseq", SYS_rseq, ENOSYS},
+      {"epoll_pwait2", 441, ENOSYS},
+  };
+  for (const Refusal& refusal : refusals) {
+    CAPTURE(std::string(refusal.what));
+    const auto call = [&] {
+      errno = 0;
+      const long outcome = ::syscall(refusal.number, 0, 0, 0, 0, 0, 0);
+      ::_exit(outcome == -1 && errno == refusal.error ? 0 : 1);
+    };
+    CHECK(outcome_of(call, kWorker) == "returned");
+  }
+  CHECK(outcome_of([] { ::_exit(::isatty(-1) == 0 && errno == ENOTTY ? 0 : 1); }, kWorker) == "returned");
+}
+
+TEST_CASE("seccomp: every rule has a name, a reason and at most one test per argument") {
+  for (const SeccompRule& rule : seccomp_policy(kSupervisor)) {
+    REQUIRE(rule.call != nullptr);
+    CAPTURE(std::string(rule.call));
+    CHECK(::seccomp_syscall_resolve_name(rule.call) != __NR_SCMP_ERROR);
+    REQUIRE(rule.why != nullptr);
+    CHECK_FALSE(std::string(rule.why).empty());
+    unsigned seen = 0;
+    for (const ArgumentTest& test : rule.tests) {
+      CHECK((seen & (1U << test.index)) == 0);
+      seen |= 1U << test.index;
+    }
+  }
+}
+
+TEST_CASE("seccomp: an error names the step") {
+  const std::string outcome = testing::run_in_child([] {
+    // Without no_new_privs only who has CAP_SYS_ADMIN may load a filter.
+    const auto installed = testing::become_user(65534) ? install_seccomp(kWorker) : sys::Result<void>();
+    return installed ? "it was loaded" : installed.error().message();
+  });
+  CHECK(outcome.starts_with("seccomp: cannot load the filter: "));
+}
+
+}  // namespace
+}  // namespace l4n::netns
