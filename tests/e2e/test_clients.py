@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 
 import runner
 from lab import GATEWAY, HOST_IP, WAN_IP, WAN_IP2
@@ -222,6 +223,15 @@ def podman_options(lab):
     server = lab.wan.socket()
     server.bind((WAN_IP2, 7000))
     server.listen()
+    seen = []
+
+    def accept():
+        client, address = server.accept()
+        client.close()
+        seen.append(address[0])
+
+    thread = threading.Thread(target=accept)
+    thread.start()
     with user_of(lab) as user, server:
         network = ["mtu=1400", "cidr=10.6.0.0/24", "allow_host_loopback=true", "outbound_addr=10.99.0.77"]
         output = user.run(*user.podman(network), "sh", "-c",
@@ -229,7 +239,8 @@ def podman_options(lab):
                           f"echo x | nc {WAN_IP2} 7000")
         for expected in ("1400\n", "10.6.0.100/24", PAGE):
             check_in(expected, output, "output")
-        check_equal(server.accept()[1][0], "10.99.0.77", "the source that the server sees")
+        thread.join(timeout=20)
+        check_equal(seen, ["10.99.0.77"], "the source that the server sees")
 
 
 def port_handler(handler):

@@ -45,12 +45,14 @@ def both_directions_at_once(lab):
         reader, writer = await asyncio.open_connection(sock=sock)
         writer.write(data)
         writer.write_eof()
-        got = await reader.read()
-        writer.close()
-        return got
+        # Not closed here: asyncio would forget the end of file that still waits behind the data.
+        return await reader.read(), writer
 
     async def both(client, peer):
-        return await asyncio.wait_for(asyncio.gather(one_side(client, up), one_side(peer, down)), 40)
+        sides = await asyncio.wait_for(asyncio.gather(one_side(client, up), one_side(peer, down)), 40)
+        for _, writer in sides:
+            writer.close()
+        return [got for got, _ in sides]
 
     with connected(guest, lab.wan) as (client, peer):
         at_client, at_peer = asyncio.run(both(client.dup(), peer.dup()))
