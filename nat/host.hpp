@@ -59,10 +59,14 @@ class HostStream {
   [[nodiscard]] bool readable() const noexcept { return readable_; }
   [[nodiscard]] bool writable() const noexcept { return writable_; }
 
-  // As sendmsg(2) and recv(2). Partial sends are ordinary. After a failed send readable() is true: what
+  // As sendmsg(2) and recvmsg(2). Partial sends are ordinary. After a failed send readable() is true: what
   // arrived before the connection broke can still be received.
   [[nodiscard]] virtual sys::IoResult send(std::span<iovec> parts) noexcept = 0;
-  [[nodiscard]] virtual sys::IoResult receive(sys::MutableBytes into) noexcept = 0;
+  [[nodiscard]] virtual sys::IoResult receive(std::span<iovec> parts) noexcept = 0;
+  [[nodiscard]] sys::IoResult receive(sys::MutableBytes into) noexcept {
+    iovec part{into.data(), into.size()};
+    return receive({&part, 1});
+  }
   // Who is told from now on, for a stream that came from a listener.
   virtual void observe(HostObserver& observer) noexcept = 0;
   // No more sends: FIN.

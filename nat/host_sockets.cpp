@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <numeric>
 
 #include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
@@ -27,6 +28,11 @@ void set_stream_options(int fd) noexcept {
   // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
   set_socket_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   set_socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+std::size_t total_size(std::span<const iovec> parts) noexcept {
+  return std::accumulate(parts.begin(), parts.end(), std::size_t{0},
+                         [](std::size_t sum, const iovec& part) { return sum + part.iov_len; });
 }
 
 int pending_error(int fd) noexcept {
@@ -72,10 +78,7 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    std::size_t offered = 0;
-    for (const iovec& part : parts) {
-      offered += part.iov_len;
-    }
+    const std::size_t offered = total_size(parts);
     const sys::IoResult result = sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
     if (result.status != sys::IoStatus::done || result.bytes < offered) {
       writable_ = false;
@@ -86,12 +89,16 @@ class KernelStream final : public HostStream, private sys::EventHandler {
     return result;
   }
 
-  sys::IoResult receive(sys::MutableBytes into) noexcept override {
-    const sys::IoResult result = sys::read_result(::recv(fd_.get(), into.data(), into.size(), 0));
+  using HostStream::receive;
+  sys::IoResult receive(std::span<iovec> parts) noexcept override {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const sys::IoResult result = sys::read_result(::recvmsg(fd_.get(), &message, 0));
     // A short read has emptied the socket, unless the end of file is behind it or it stopped at the urgent
     // mark.
     const bool short_is_empty = !hang_up_ && !urgent_;
-    if (result.status != sys::IoStatus::done || (result.bytes < into.size() && short_is_empty)) {
+    if (result.status != sys::IoStatus::done || (result.bytes < total_size(parts) && short_is_empty)) {
       readable_ = false;
     }
     return result;

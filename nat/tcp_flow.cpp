@@ -253,16 +253,21 @@ void TcpFlow::to_guest() noexcept {
       more_ = true;
       return;
     }
-    stack::FrameBufferPtr buffer = nat_.guest_tcp().buffers().take();
-    if (!buffer) {
+    const std::size_t wanted = std::clamp<std::size_t>(guest_.room() / size, 1, kMostWrites);
+    Buffers buffers;
+    const std::size_t count = take_buffers(buffers, wanted);
+    if (count == 0) {
       more_ = true;  // out of memory: later
       return;
     }
-    const sys::IoResult result = host_->receive(std::span(buffer->data).first(size));
+    std::array<iovec, kMostWrites> parts{};
+    for (std::size_t i = 0; i < count; ++i) {
+      parts[i] = {buffers[i]->data.data(), size};
+    }
+    const sys::IoResult result = host_->receive(std::span(parts).first(count));
     switch (result.status) {
       case sys::IoStatus::done:
-        buffer->size = result.bytes;
-        guest_.write(std::move(buffer));
+        write_to_guest(buffers, size, result.bytes);
         budget -= std::min(budget, result.bytes);
         break;
       case sys::IoStatus::would_block:
@@ -279,6 +284,23 @@ void TcpFlow::to_guest() noexcept {
   // A FIN, or a reset after what could still be read, rides behind the last data.
   if (host_ended_ && !host_broken_ && !guest_.finish_called()) {
     guest_.finish();
+  }
+}
+
+std::size_t TcpFlow::take_buffers(Buffers& buffers, std::size_t wanted) noexcept {
+  std::size_t count = 0;
+  while (count < wanted && (buffers[count] = nat_.guest_tcp().buffers().take()) != nullptr) {
+    ++count;
+  }
+  return count;
+}
+
+// `bytes` fill the buffers up to `size` each, one after the other.
+void TcpFlow::write_to_guest(Buffers& buffers, std::size_t size, std::size_t bytes) noexcept {
+  for (std::size_t i = 0; bytes > 0; ++i) {
+    buffers[i]->size = std::min(size, bytes);
+    bytes -= buffers[i]->size;
+    guest_.write(std::move(buffers[i]));
   }
 }
 

@@ -14,6 +14,7 @@
 // its ends. It never blocks: what cannot go on waits for the next event of the end that holds it up.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -66,6 +67,10 @@ class TcpFlow final : public sys::Buried,
  private:
   friend class TcpNat;
 
+  // What one receive from the host fills: as many writes toward the guest.
+  static constexpr std::size_t kMostWrites = 4;
+  using Buffers = std::array<stack::FrameBufferPtr, kMostWrites>;
+
   void on_host_event() noexcept override;
   void on_connection_change() noexcept override;
   void on_timer() noexcept override;
@@ -79,6 +84,8 @@ class TcpFlow final : public sys::Buried,
   void relay() noexcept;
   void to_host() noexcept;
   void to_guest() noexcept;
+  std::size_t take_buffers(Buffers& buffers, std::size_t wanted) noexcept;
+  void write_to_guest(Buffers& buffers, std::size_t size, std::size_t bytes) noexcept;
   void probe_guest() noexcept;
   void host_broke() noexcept;
   void finish_if_done() noexcept;

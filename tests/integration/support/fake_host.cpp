@@ -57,13 +57,21 @@ class FakeStream final : public nat::HostStream {
     return taken == 0 && offered > 0 ? sys::IoResult::blocked() : sys::IoResult::moved(taken);
   }
 
-  sys::IoResult receive(sys::MutableBytes into) noexcept override {
+  using HostStream::receive;
+  sys::IoResult receive(std::span<iovec> parts) noexcept override {
     HostSocket& s = *socket_;
-    const std::size_t n = std::min({into.size(), s.unread(), s.receive_limit_});
+    std::size_t room = 0;
+    std::size_t n = 0;
+    for (const iovec& part : parts) {
+      room += part.iov_len;
+      const std::size_t now = std::min({part.iov_len, s.unread(), s.receive_limit_ - n});
+      std::copy_n(s.to_read_.begin() + static_cast<std::ptrdiff_t>(s.read_), now,
+                  static_cast<std::byte*>(part.iov_base));
+      s.read_ += now;
+      n += now;
+    }
     if (n > 0) {
-      std::copy_n(s.to_read_.begin() + static_cast<std::ptrdiff_t>(s.read_), n, into.begin());
-      s.read_ += n;
-      if (s.unread() == 0 && n < into.size() && !s.told_hung_up_) {
+      if (s.unread() == 0 && n < room && !s.told_hung_up_) {
         readable_ = false;
       }
       return sys::IoResult::moved(n);
