@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Real callers, as an unprivileged user: RootlessKit, podman with runc, and a script around bubblewrap.
+"""Real callers: as an unprivileged user RootlessKit, podman with runc, and a script around bubblewrap; and
+User Mode Linux, which boots a kernel.
 
-They look for a program named slirp4netns, so they get ours under that name. Each runs in a PID namespace of
-its own, in which everything ends that it leaves behind, and where somebody reaps it (podman waits for that).
+The former look for a program named slirp4netns, so they get ours under that name. Each runs in a PID
+namespace of its own, in which everything ends that it leaves behind, and where somebody reaps it (podman
+waits for that).
 """
 import contextlib
 import os
@@ -31,7 +33,6 @@ driver = "vfs"
 runroot = "{home}/run"
 graphroot = "{home}/graph"
 """
-APPLETS = ("sh", "cat", "ip", "nc")
 
 
 class User:
@@ -100,11 +101,7 @@ class User:
         """Runs in a root file system of one busybox."""
         root = f"{self.home}/rootfs"
         if not os.path.exists(root):
-            for folder in ("bin", "dev", "proc", "sys", "tmp", "etc", "run"):
-                os.makedirs(f"{root}/{folder}")
-            shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
-            for applet in APPLETS:
-                os.symlink("busybox", f"{root}/bin/{applet}")
+            busybox_root(root, ("bin", "dev", "proc", "sys", "tmp", "etc", "run"), ("sh", "cat", "ip", "nc"))
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", root], check=True)
         # IPv6 is not there yet, and podman asks for it by default.
         return ["podman", "run", "--rm", f"--network=slirp4netns:{','.join(['enable_ipv6=false', *network])}",
@@ -118,6 +115,15 @@ def user_of(lab):
         yield user
     finally:
         user.close()
+
+
+def busybox_root(root, folders, applets):
+    """A root file system of one busybox."""
+    for folder in folders:
+        os.makedirs(f"{root}/{folder}")
+    shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
+    for applet in applets:
+        os.symlink("busybox", f"{root}/bin/{applet}")
 
 
 def start_web(place, address, folder):
@@ -275,6 +281,37 @@ def bubblewrap_script(lab):
     """
     with user_of(lab) as user:
         check_equal(user.run("sh", "-c", f"cd {user.home}; {script}"), PAGE, "the page")
+
+
+# User Mode Linux
+
+UML_INIT = """#!/bin/sh
+ip link set vec0 up
+ip addr add 10.0.2.100/24 dev vec0
+ip route add default via 10.0.2.2
+{fetch}
+poweroff -f
+"""
+
+
+@case
+def user_mode_linux(lab):
+    """A kernel of its own, whose frames come over a socket; its root is a folder with one busybox."""
+    start_web(lab.wan, WAN_IP, f"{lab.directory}/www")
+    root, door = f"{lab.directory}/root", f"{lab.directory}/bess"
+    busybox_root(root, ("bin", "dev"), ("sh", "ip", "nc", "poweroff"))
+    with open(f"{root}/init", "w", encoding="ascii") as file:
+        file.write(UML_INIT.format(fetch=fetch_by_netcat()))
+    os.chmod(f"{root}/init", 0o755)
+    program = lab.launch("--target-type=bess", door, ready=False)
+    wait_for(lambda: os.path.exists(door), "the socket")
+    kernel = ["linux.uml", "mem=128M", f"vec0:transport=bess,dst={door},depth=128,gro=1", "root=/dev/root",
+              "rootfstype=hostfs", f"rootflags={root}", "rw", "init=/init", "con=null", "con0=null,fd:1", "quiet",
+              f"uml_dir={lab.directory}"]
+    check_in(PAGE.strip(), lab.host.run(*kernel, check=False, timeout=60).stdout, "console")
+    program.wait_exit()
+    if os.path.exists(door):
+        raise Failed("the socket is left behind")
 
 
 if __name__ == "__main__":
