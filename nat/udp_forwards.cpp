@@ -143,9 +143,9 @@ sys::Result<void> UdpForwards::Port::start(const sys::Endpoint& host) {
   return {};
 }
 
-bool UdpForwards::Port::send(const sys::Endpoint& to, const UdpHeaderFields& fields, sys::Bytes data,
-                             std::uint16_t segment_size) noexcept {
-  const std::uint16_t batch = data.size() > segment_size ? segment_size : std::uint16_t{0};
+// One datagram, or with `batch` several of that size.
+sys::IoStatus UdpForwards::Port::send_once(const sys::Endpoint& to, const UdpHeaderFields& fields,
+                                           sys::Bytes data, std::uint16_t batch) noexcept {
   // sendmsg does not write to what it sends.
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast)
   iovec part{const_cast<std::byte*>(data.data()), data.size()};
@@ -155,12 +155,20 @@ bool UdpForwards::Port::send(const sys::Endpoint& to, const UdpHeaderFields& fie
     }
     result = socket_->send(to, fields, {&part, 1}, batch);
   }
-  if (result.status != sys::IoStatus::failed || batch == 0) {
-    return result.status == sys::IoStatus::done;
+  return result.status;
+}
+
+bool UdpForwards::Port::send(const sys::Endpoint& to, const UdpHeaderFields& fields, sys::Bytes data,
+                             std::uint16_t segment_size) noexcept {
+  const std::uint16_t batch = data.size() > segment_size ? segment_size : std::uint16_t{0};
+  const sys::IoStatus status = send_once(to, fields, data, batch);
+  if (status != sys::IoStatus::failed || batch == 0) {
+    return status == sys::IoStatus::done;
   }
-  bool all = true;
+  bool all = true;  // the way does not take batches: one by one
   for (std::size_t at = 0; at < data.size(); at += batch) {
-    all = send(to, fields, data.subspan(at, std::min<std::size_t>(batch, data.size() - at)), 0) && all;
+    const sys::Bytes one = data.subspan(at, std::min<std::size_t>(batch, data.size() - at));
+    all = send_once(to, fields, one, 0) == sys::IoStatus::done && all;
   }
   return all;
 }

@@ -112,6 +112,8 @@ class UdpForwards::Port final : private HostUdpObserver, private stack::Neighbou
   void deliver(const HostUdp::Received& received, sys::Bytes data) noexcept;
   void to_guest(const stack::MacAddress& mac, const sys::Endpoint& source, sys::Bytes data,
                 std::size_t segment_size) noexcept;
+  sys::IoStatus send_once(const sys::Endpoint& to, const UdpHeaderFields& fields, sys::Bytes data,
+                          std::uint16_t batch) noexcept;
   bool send(const sys::Endpoint& to, const UdpHeaderFields& fields, sys::Bytes data,
             std::uint16_t segment_size) noexcept;
 
