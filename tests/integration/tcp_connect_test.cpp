@@ -12,9 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 using Kind = FakeHost::Plan::Kind;
 
-constexpr std::uint8_t kSackPermitted = 4;
-constexpr std::uint8_t kTimestamps = 8;
-
 PeerOptions from_port(std::uint16_t port) {
   PeerOptions options;
   options.local.port = port;

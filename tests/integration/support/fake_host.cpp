@@ -298,11 +298,10 @@ sys::Result<std::unique_ptr<nat::HostListener>> FakeHost::listen(const sys::Endp
 // Level-triggered, as the seam says.
 bool FakeHost::deliver_clients() {
   bool any = false;
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    HostListeningSocket& socket = *listeners_[i];
-    if (socket.observer_ != nullptr && socket.listening_ && !socket.clients_.empty()) {
+  for (const auto& socket : listeners_) {
+    if (socket->observer_ != nullptr && socket->listening_ && !socket->clients_.empty()) {
       any = true;
-      socket.observer_->on_clients();
+      socket->observer_->on_clients();
     }
   }
   return any;
