@@ -33,6 +33,9 @@ void UdpNat::on_datagram(const stack::UdpDatagram& datagram, const sys::Endpoint
   UdpFlow* flow = index ? &flows_.at(*index) : open(guest);
   if (flow != nullptr) {
     flow->on_datagram(datagram, to, std::move(frame));
+  } else {
+    link_.send_icmp_error(datagram.packet.source_mac, policy_.gateway(), stack::IcmpType::kUnreachable,
+                          stack::IcmpUnreachable::kProhibited, datagram.packet.packet);
   }
 }
 

@@ -720,6 +720,9 @@ TEST_CASE("when the table is full the unanswered flow used longest ago makes roo
   w.settle();
   CHECK(w.host.udp.opened() == 4);
   CHECK(w.gateway->udp().counters().refused_full == 1);
+  REQUIRE(w.icmp().size() == 1);
+  CHECK(w.icmp()[0].icmp->type == 3);
+  CHECK(w.icmp()[0].icmp->code == 13);
   CHECK(w.gateway->udp().flows() == 3);
   for (std::size_t i : {0UL, 1UL, 3UL}) {
     w.host.udp.socket(i).deliver(kPeer, bytes_of("still here"));
