@@ -133,11 +133,15 @@ def test_crr(bench):
     return {"crr": bench.wrk("-H", "Connection: close")}
 
 
-def test_rtt(bench):
-    """sockperf reports half a round trip."""
-    output = bench.run("sockperf", "ping-pong", "--tcp", "-i", bench.stack.server, "-p", SOCKPERF_PORT,
+def round_trip(bench, *options):
+    """µs; sockperf reports half a round trip."""
+    output = bench.run("sockperf", "ping-pong", *options, "-i", bench.stack.server, "-p", SOCKPERF_PORT,
                        "-t", bench.secs, "-m", 64)
-    return {"rtt": 2 * float(re.search(r"Summary: Latency is ([\d.]+)", output)[1])}
+    return 2 * float(re.search(r"Summary: Latency is ([\d.]+)", output)[1])
+
+
+def test_rtt(bench):
+    return {"rtt": round_trip(bench, "--tcp")}
 
 
 def udp_rate(bench, *direction):
@@ -157,9 +161,7 @@ def test_udp(bench):
 def test_udprtt(bench):
     if bench.stack.resolver is None:
         return {}
-    output = bench.run("sockperf", "ping-pong", "-i", bench.stack.server, "-p", SOCKPERF_PORT,
-                       "-t", bench.secs, "-m", 64)
-    return {"udp_rtt": 2 * float(re.search(r"Summary: Latency is ([\d.]+)", output)[1])}
+    return {"udp_rtt": round_trip(bench)}
 
 
 def test_dns(bench):

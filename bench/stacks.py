@@ -34,7 +34,8 @@ class Pasta:
         lab.host.run("ip", "netns", "attach", "guest", str(guest.pid))  # a path below /proc it cannot open
         program = lab.launch("--foreground", "--config-net", "--mtu", mtu, "--runas", "0",
                              "--ns-ifname", "tap0", "-t", "none", "-u", "none", "-T", "none",
-                             "-U", "none", "--dns-forward", self.resolver, "--netns", "/run/netns/guest", program=self.path, ready=False)
+                             "-U", "none", "--dns-forward", self.resolver, "--netns", "/run/netns/guest",
+                             program=self.path, ready=False)
         wait_for(lambda: "default" in guest.run("ip", "route").stdout, "pasta's default route in the guest")
         return program
 

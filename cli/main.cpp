@@ -113,7 +113,7 @@ int serve(const cli::Options& options) {
     return fail(monitor.error());
   }
   const netns::SealRequest seal_request = cli::seal_request(options, *monitor);
-  if (guest->socket && (seal_request.sandbox || seal_request.seccomp)) {
+  if (guest->socket && cli::seals_files(options)) {
     guest->socket->leave_file();
   }
 

@@ -11,6 +11,7 @@
 
 #include "cli/api_protocol.hpp"
 #include "cli/outbound.hpp"
+#include "cli/seal_request.hpp"
 
 namespace l4n::cli {
 namespace {
@@ -117,7 +118,7 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       host_(*loop_),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
-      sealed_off_(options.enable_sandbox || options.enable_seccomp),
+      sealed_off_(seals_files(options)),
       recommended_guest_(options.cidr.host(kRecommended)) {
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });

@@ -166,12 +166,7 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
     ++counters_.denied;
     return;
   }
-  if (udp_forwards_.is_answer(datagram)) {
-    if (ttl_expires_here(datagram.packet.ip, policy_.gateway())) {
-      send_time_exceeded(link_, policy_.gateway(), datagram.packet);
-    } else {
-      udp_forwards_.on_datagram(datagram);
-    }
+  if (udp_forwards_.on_datagram(datagram)) {
     return;
   }
   const Decision decision = decide(policy_, Protocol::udp, datagram.destination());

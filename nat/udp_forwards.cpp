@@ -105,14 +105,18 @@ void UdpForwards::on_idle() noexcept {
 
 // --- guest to client ---
 
-bool UdpForwards::is_answer(const stack::UdpDatagram& datagram) const noexcept {
-  return sessions_.size() > 0 && table_.find({datagram.source(), datagram.destination()}).has_value();
-}
-
-void UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
+bool UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
+  if (sessions_.size() == 0) {
+    return false;
+  }
   const auto index = table_.find({datagram.source(), datagram.destination()});
   if (!index) {
-    return;
+    return false;
+  }
+  const sys::Ipv4Address gateway = environment_.policy.gateway();
+  if (ttl_expires_here(datagram.packet.ip, gateway)) {
+    send_time_exceeded(environment_.link, gateway, datagram.packet);
+    return true;
   }
   Session& session = sessions_.at(*index);
   used(session);
@@ -124,6 +128,7 @@ void UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
   } else {
     counters_.lost += count;
   }
+  return true;
 }
 
 // --- Port ---

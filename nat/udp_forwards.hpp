@@ -54,9 +54,8 @@ class UdpForwards {
   // Opens a port on the host for an endpoint of the guest.
   sys::Result<std::unique_ptr<Port>> open(const sys::Endpoint& host, const sys::Endpoint& guest);
 
-  // Whether a datagram of the guest answers a client of a forward; then it goes to on_datagram().
-  [[nodiscard]] bool is_answer(const stack::UdpDatagram& datagram) const noexcept;
-  void on_datagram(const stack::UdpDatagram& datagram) noexcept;
+  // A datagram of the guest. False when it answers no client of a forward: then it is another's to deal with.
+  [[nodiscard]] bool on_datagram(const stack::UdpDatagram& datagram) noexcept;
 
   [[nodiscard]] std::size_t sessions() const noexcept { return sessions_.size(); }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }

@@ -50,7 +50,6 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     {"bind", "forwards, --outbound-addr"},
     {"listen", "TCP forwards"},
     {"accept4", "clients of TCP forwards and of the API"},
-    {"sched_yield", "the reader in the guest gets its turn after a burst"},
     {"getsockname", "the port that a listener got, the local address of a flow"},
     // The loop.
     {"epoll_ctl", "to watch a descriptor"},
@@ -63,6 +62,7 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     {"nanosleep", "the same with older C libraries"},
     {"restart_syscall", "a sleep goes on after the process was stopped and continued"},
     {"getrandom", "initial sequence numbers, DNS identifiers, hash keys"},
+    {"sched_yield", "the reader in the guest gets its turn after a burst"},
     // Memory; what could make it executable is below.
     {"brk", "malloc"},
     {"munmap", "malloc; frame buffers"},
