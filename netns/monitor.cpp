@@ -235,13 +235,25 @@ Result<void> run_monitor(MonitorRequest request, int channel) {
   return (*loop)->run();
 }
 
+// A worker that was killed closes its descriptors one by one: the channel's end may come before the
+// listener's, and a socket with a listener is not removed.
+void remove_left_behind(const SocketFile& file) noexcept {
+  constexpr int kTries = 20;
+  constexpr timespec kPause{0, 10'000'000};
+  remove_socket_file(file);
+  for (int i = 0; i < kTries && ::access(file.path.c_str(), F_OK) == 0; ++i) {
+    ::nanosleep(&kPause, nullptr);
+    remove_socket_file(file);
+  }
+}
+
 [[noreturn]] void be_monitor(MonitorRequest request, Fd channel, pid_t worker) {
   const auto worker_end = request.report_seccomp ? std::optional<WorkerEnd>(worker) : std::nullopt;
   leave_worker_behind(request, channel, worker_end);
   const auto socket_files = request.socket_files;
   const auto ended = run_monitor(std::move(request), channel.get());
   for (const SocketFile& file : socket_files) {
-    remove_socket_file(file);
+    remove_left_behind(file);
   }
   if (worker_end) {
     worker_end->report_seccomp();
