@@ -16,7 +16,7 @@ std::optional<std::string> missing_outbound_address(const Options& options) {
   const sys::IpAddress& wanted = *options.outbound_addr->address;
   const bool may_be_ours = !host || host->own.size() >= netns::kMaxOwnAddresses ||
                            std::find(host->own.begin(), host->own.end(), wanted.v4()) != host->own.end() ||
-                           wanted.v4().value >> 24U == 127;
+                           sys::is_loopback(wanted);
   return may_be_ours ? std::nullopt : std::optional(options.outbound_addr->text);
 }
 

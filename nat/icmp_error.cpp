@@ -30,8 +30,6 @@ std::uint16_t clamped_mtu(std::uint32_t mtu) noexcept {
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, 0xffff));
 }
 
-bool is_loopback(sys::Ipv4Address a) noexcept { return a.value >> 24U == 127; }
-
 // The offender's address stands behind the entry (SO_EE_OFFENDER).
 std::optional<sys::Ipv4Address> offender_of(const cmsghdr& control) noexcept {
   const auto address = control_data<sockaddr_in>(control, sizeof(sock_extended_err));
@@ -112,7 +110,7 @@ std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
       }
     }
   }
-  if (error && error->offender && (is_loopback(*error->offender) || error->offender == told)) {
+  if (error && error->offender && (sys::is_loopback(*error->offender) || error->offender == told)) {
     error->offender.reset();
   }
   return error;

@@ -4,14 +4,8 @@
 #include <cerrno>
 
 namespace l4n::nat {
-namespace {
-
-constexpr sys::Ipv4Network kLoopback{sys::make_ipv4(127, 0, 0, 0), 8};
-
-}  // namespace
-
 OutboundChoice choose_outbound(const Outbound& outbound, const sys::IpAddress& destination) noexcept {
-  if (!outbound.wanted || !destination.is_v4() || kLoopback.contains(destination.v4())) {
+  if (!outbound.wanted || !destination.is_v4() || sys::is_loopback(destination)) {
     return {};
   }
   if (outbound.address == sys::Ipv4Address{}) {

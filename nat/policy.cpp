@@ -10,13 +10,15 @@ constexpr std::uint16_t kDnsPort = 53;
 using sys::Ipv4Address;
 using sys::Ipv4Network;
 using sys::Ipv6Address;
+using sys::is_link_local;
+using sys::is_loopback;
+using sys::is_multicast;
 using sys::make_ipv4;
 
 bool in(Ipv4Address address, Ipv4Address network, unsigned prefix) noexcept {
   return Ipv4Network{network, prefix}.contains(address);
 }
 
-bool is_loopback(Ipv4Address a) noexcept { return in(a, make_ipv4(127, 0, 0, 0), 8); }
 bool is_this_network(Ipv4Address a) noexcept { return in(a, make_ipv4(0, 0, 0, 0), 8); }
 bool is_link_local(Ipv4Address a) noexcept { return in(a, make_ipv4(169, 254, 0, 0), 16); }
 // 224/4 multicast, 240/4 reserved with the limited broadcast in it
@@ -30,11 +32,6 @@ bool zero_until(const Ipv6Address& a, std::size_t n) noexcept {
 bool is_embedded_v4(const Ipv6Address& a) noexcept {
   return zero_until(a, 12) || (zero_until(a, 10) && a.bytes[10] == 0xff && a.bytes[11] == 0xff);
 }
-bool is_multicast(const Ipv6Address& a) noexcept { return a.bytes[0] == 0xff; }
-bool is_link_local(const Ipv6Address& a) noexcept {
-  return a.bytes[0] == 0xfe && (a.bytes[1] & 0xc0U) == 0x80;
-}
-
 Ipv6Address v6_loopback() noexcept {
   Ipv6Address a;
   a.bytes[15] = 1;
@@ -103,23 +100,6 @@ Decision decide_v6(const PolicyConfig& config, Protocol protocol, const Ipv6Addr
 }
 
 }  // namespace
-
-bool Ipv6Prefix::contains(const sys::Ipv6Address& a) const noexcept {
-  for (unsigned bit = 0; bit < length; bit += 8) {
-    const unsigned used = std::min(8U, length - bit);
-    const auto mask = static_cast<std::uint8_t>(0xff00U >> used);
-    if (((a.bytes[bit / 8] ^ address.bytes[bit / 8]) & mask) != 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-sys::Ipv6Address Ipv6Prefix::host(std::uint8_t n) const noexcept {
-  sys::Ipv6Address a = address;
-  a.bytes[15] = n;
-  return a;
-}
 
 Decision decide(const PolicyConfig& config, Protocol protocol, const sys::Endpoint& destination) noexcept {
   const std::uint16_t port = protocol == Protocol::echo ? std::uint16_t{0} : destination.port;

@@ -10,21 +10,12 @@ namespace l4n::nat {
 
 enum class Protocol { tcp, udp, echo };
 
-struct Ipv6Prefix {
-  sys::Ipv6Address address;
-  unsigned length = 64;
-
-  [[nodiscard]] bool contains(const sys::Ipv6Address& a) const noexcept;
-  // The prefix with its last byte set to n: fd00::2 and so on.
-  [[nodiscard]] sys::Ipv6Address host(std::uint8_t n) const noexcept;
-};
-
 struct PolicyConfig {
   sys::Ipv4Network network{sys::make_ipv4(10, 0, 2, 0), 24};
-  std::optional<Ipv6Prefix> network6;  // nothing: no IPv6
-  bool host_loopback = true;           // false: --disable-host-loopback
-  bool dns = true;                     // false: --disable-dns
-  bool link_local = false;             // true: --allow-link-local
+  std::optional<sys::Ipv6Network> network6;  // nothing: no IPv6
+  bool host_loopback = true;                 // false: --disable-host-loopback
+  bool dns = true;                           // false: --disable-dns
+  bool link_local = false;                   // true: --allow-link-local
 
   [[nodiscard]] sys::Ipv4Address gateway() const noexcept { return network.host(2); }
   [[nodiscard]] sys::Ipv4Address dns_server() const noexcept { return network.host(3); }

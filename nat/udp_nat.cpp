@@ -8,10 +8,6 @@ namespace {
 // UDP flows are found by the guest's endpoint alone: the remote half of the key is empty.
 stack::FlowKey key_of(const sys::Endpoint& guest) noexcept { return {guest, {}}; }
 
-bool is_loopback(const sys::IpAddress& address) noexcept {
-  return address.is_v4() && address.v4().value >> 24U == 127;
-}
-
 }  // namespace
 
 UdpNat::UdpNat(stack::GuestLink& link, stack::FrameBufferPool& buffers, Host& host, sys::TimerQueue& timers,
@@ -103,7 +99,7 @@ void UdpNat::bury(UdpFlow& flow) noexcept {
 
 // What comes from the host's loopback comes from the gateway, as the guest sees it.
 std::optional<sys::Endpoint> UdpNat::visible_source(const sys::Endpoint& source) const noexcept {
-  if (!is_loopback(source.address)) {
+  if (!sys::is_loopback(source.address)) {
     return source;
   }
   if (!policy_.host_loopback) {

@@ -80,6 +80,54 @@ struct Ipv4Network {
   friend constexpr auto operator<=>(const Ipv4Network&, const Ipv4Network&) = default;
 };
 
+// A network address and its prefix length, 0..128.
+struct Ipv6Network {
+  Ipv6Address address;
+  unsigned prefix = 64;
+
+  [[nodiscard]] constexpr bool contains(const Ipv6Address& a) const noexcept {
+    for (unsigned bit = 0; bit < prefix; bit += 8) {
+      const unsigned used = prefix - bit < 8U ? prefix - bit : 8U;
+      const auto mask = static_cast<std::uint8_t>(0xff00U >> used);
+      if (((a.bytes[bit / 8] ^ address.bytes[bit / 8]) & mask) != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+  // x::N of the documentation: the network address with N in its last two bytes. The prefix is at most 112,
+  // or N below 256 and the prefix at most 120.
+  [[nodiscard]] constexpr Ipv6Address host(std::uint16_t n) const noexcept {
+    Ipv6Address a = address;
+    a.bytes[14] = static_cast<std::uint8_t>(a.bytes[14] | (n >> 8U));
+    a.bytes[15] = static_cast<std::uint8_t>(n);
+    return a;
+  }
+
+  friend constexpr auto operator<=>(const Ipv6Network&, const Ipv6Network&) = default;
+};
+
+// 127/8; ::1.
+[[nodiscard]] constexpr bool is_loopback(const Ipv4Address& a) noexcept { return a.value >> 24U == 127; }
+[[nodiscard]] constexpr bool is_loopback(const Ipv6Address& a) noexcept {
+  Ipv6Address one;
+  one.bytes[15] = 1;
+  return a == one;
+}
+[[nodiscard]] constexpr bool is_loopback(const IpAddress& a) noexcept {
+  return a.is_v4() ? is_loopback(a.v4()) : is_loopback(a.v6());
+}
+// ff00::/8.
+[[nodiscard]] constexpr bool is_multicast(const Ipv6Address& a) noexcept { return a.bytes[0] == 0xff; }
+// fe80::/10.
+[[nodiscard]] constexpr bool is_link_local(const Ipv6Address& a) noexcept {
+  return a.bytes[0] == 0xfe && (a.bytes[1] & 0xc0U) == 0x80;
+}
+// 0.0.0.0; ::.
+[[nodiscard]] constexpr bool is_unspecified(const IpAddress& a) noexcept {
+  return a.is_v4() ? a.v4() == Ipv4Address{} : a.v6() == Ipv6Address{};
+}
+
 // Dotted quad, four decimal parts, nothing else. / RFC 4291 text, without scope.
 [[nodiscard]] std::optional<Ipv4Address> parse_ipv4(std::string_view text);
 [[nodiscard]] std::optional<Ipv6Address> parse_ipv6(std::string_view text);

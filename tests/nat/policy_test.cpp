@@ -211,7 +211,7 @@ TEST_CASE("policy: 192.168.7.128/25, the upper half") {
 
 PolicyConfig with_ipv6() {
   PolicyConfig config;
-  config.network6 = Ipv6Prefix{ip("fd00::").v6(), 64};
+  config.network6 = sys::Ipv6Network{ip("fd00::").v6(), 64};
   return config;
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("policy: IPv6") {
 
 TEST_CASE("policy: another IPv6 prefix") {
   PolicyConfig config;
-  config.network6 = Ipv6Prefix{ip("2001:db8:1234:5600::").v6(), 56};
+  config.network6 = sys::Ipv6Network{ip("2001:db8:1234:5600::").v6(), 56};
   const std::vector<Row> rows = {
       {"2001:db8:1234:5600::2", 80, "to [::1]:80", "answer", kLoopback, "unreachable", "answer"},
       {"2001:db8:1234:5600::3", 53, "dns", "answer", kDns, "unreachable", "unreachable"},
@@ -396,7 +396,7 @@ TEST_CASE("policy: IPv6 prefixes of every length") {
   const sys::Ipv6Address base = ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff").v6();
   for (unsigned length = 0; length <= 128; ++length) {
     CAPTURE(length);
-    const Ipv6Prefix prefix{base, length};
+    const sys::Ipv6Network prefix{base, length};
     CHECK(prefix.contains(base));
     for (unsigned bit = 0; bit < 128; ++bit) {
       sys::Ipv6Address other = base;
