@@ -63,8 +63,8 @@ struct Ipv6Headers {
   // headers behind its fragment header.
   std::uint16_t upper_layer_at = kIpv6HeaderSize;
   std::uint32_t total_length = kIpv6HeaderSize;
-  // Not of an atomic fragment, offset 0 and no more: that is a whole packet, and its fragment header counts as
-  // any other extension header (RFC 6946).
+  // Not of an atomic fragment, offset 0 and no more: that is a whole packet, and its fragment header counts
+  // as any other extension header (RFC 6946).
   std::optional<Ipv6Fragment> fragment;
 };
 
@@ -94,9 +94,9 @@ inline constexpr unsigned kMostIpv6Options = 64;
 // the fragment header is looked at, for that is done with the whole packet.
 [[nodiscard]] DecodedIpv6 decode_ipv6(sys::Bytes packet) noexcept;
 
-// The same for a packet of which only the beginning is there, as ICMPv6 errors quote it. The fixed header must
-// be; extension headers are walked as far as they go, unexamined. When the end of what is there comes first,
-// `protocol` is that of the extension header at upper_layer_at.
+// The same for a packet of which only the beginning is there, as ICMPv6 errors quote it. The fixed header
+// must be; extension headers are walked as far as they go, unexamined. When the end of what is there comes
+// first, `protocol` is that of the extension header at upper_layer_at.
 [[nodiscard]] std::optional<Ipv6Headers> decode_quoted_ipv6(sys::Bytes packet) noexcept;
 
 // Writes the 40 bytes of the fixed header; its next header is `protocol`, whatever `fragment` says, and its
