@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "stack/packet.hpp"
-
 namespace l4n::stack {
 namespace {
 

@@ -12,18 +12,17 @@
 
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/ip_address.hpp"
+#include "stack/packet.hpp"
 
 namespace l4n::stack {
 
-inline constexpr std::size_t kIpv6HeaderSize = 40;  // without extension headers
 inline constexpr std::size_t kIpv6FragmentHeaderSize = 8;
 inline constexpr std::uint32_t kIpv6MinimumMtu = 1280;  // RFC 8200 5
 
-// Values of the Next Header field beside those that packet.hpp names (TCP, UDP).
+// Values of the Next Header field beside those that packet.hpp names (TCP, UDP, ICMPv6).
 inline constexpr std::uint8_t kProtocolHopByHop = 0;
 inline constexpr std::uint8_t kProtocolRouting = 43;
 inline constexpr std::uint8_t kProtocolFragment = 44;
-inline constexpr std::uint8_t kProtocolIcmp6 = 58;
 inline constexpr std::uint8_t kProtocolNoNextHeader = 59;
 inline constexpr std::uint8_t kProtocolDestinationOptions = 60;
 

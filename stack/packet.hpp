@@ -14,16 +14,19 @@ namespace l4n::stack {
 
 inline constexpr std::size_t kEthernetHeaderSize = 14;
 inline constexpr std::size_t kIpv4HeaderSize = 20;  // without options
+inline constexpr std::size_t kIpv6HeaderSize = 40;  // without extension headers
 inline constexpr std::size_t kTcpHeaderSize = 20;   // without options
 inline constexpr std::size_t kUdpHeaderSize = 8;
 inline constexpr std::size_t kIcmpHeaderSize = 8;
 
 inline constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
+inline constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
 inline constexpr std::uint16_t kEtherTypeArp = 0x0806;
 
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 inline constexpr std::uint8_t kProtocolUdp = 17;
+inline constexpr std::uint8_t kProtocolIcmp6 = 58;
 
 struct EthernetHeader {
   MacAddress destination{};
