@@ -22,7 +22,7 @@ Gateway::Gateway(const Environment& e, const Config& config)
       port_(e.port),
       link_(e.port, config.mtu),
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
-      neighbours_(link_, e.timers, policy_.gateway()),
+      neighbours_(link_, e.timers, policy_.gateway(), kRouterAddress),
       reassembly_(guest_tcp_.buffers(), e.timers),
       resolvers_(e.clock),
       tcp_(link_, guest_tcp_, neighbours_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_,
