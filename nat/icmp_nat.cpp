@@ -26,10 +26,10 @@ class AskedRing {
   }
 
   // The latest that fits; null when there is none.
-  [[nodiscard]] const Asked* find(sys::Ipv4Address destination, std::uint16_t sequence) const noexcept {
+  [[nodiscard]] const Asked* find(const sys::IpAddress& destination, std::uint16_t sequence) const noexcept {
     for (std::size_t i = ring_.size(); i-- > 0;) {
       const Asked& asked = ring_[(oldest_ + i) % ring_.size()];
-      if (asked.sequence == sequence && asked.header.destination == destination) {
+      if (asked.sequence == sequence && sys::IpAddress(asked.header.destination) == destination) {
         return &asked;
       }
     }
@@ -50,7 +50,7 @@ class IcmpNat::Flow final : private HostPingObserver {
   [[nodiscard]] const stack::FlowKey& key() const noexcept { return key_; }
 
   sys::Result<void> open() {
-    auto ping = nat_.host_.open_ping(*this);
+    auto ping = nat_.host_.open_ping(key_.guest().address.is_v4(), *this);
     if (!ping) {
       return ping.error();
     }
@@ -90,7 +90,7 @@ class IcmpNat::Flow final : private HostPingObserver {
     }
     stack::set_echo_id(reply.message, guest_id());
     stack::Ipv4Header header;
-    header.source = reply.source;
+    header.source = reply.source.v4();
     header.destination = key_.guest().address.v4();
     header.protocol = stack::kProtocolIcmp;
     header.ttl = static_cast<std::uint8_t>(std::max(reply.ttl - 1, 1));

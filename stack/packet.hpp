@@ -115,6 +115,22 @@ struct IcmpTimeExceeded {
   static constexpr std::uint8_t kReassembly = 1;
 };
 
+struct Icmp6Type {
+  static constexpr std::uint8_t kUnreachable = 1;
+  static constexpr std::uint8_t kPacketTooBig = 2;  // carries the next-hop MTU (RFC 8201)
+  static constexpr std::uint8_t kTimeExceeded = 3;
+  static constexpr std::uint8_t kParameterProblem = 4;
+  static constexpr std::uint8_t kEchoRequest = 128;
+  static constexpr std::uint8_t kEchoReply = 129;
+};
+// Codes of Icmp6Type::kUnreachable.
+struct Icmp6Unreachable {
+  static constexpr std::uint8_t kNoRoute = 0;
+  static constexpr std::uint8_t kProhibited = 1;
+  static constexpr std::uint8_t kAddress = 3;
+  static constexpr std::uint8_t kPort = 4;
+};
+
 // Fields of an echo message, which holds at least kIcmpHeaderSize bytes.
 [[nodiscard]] std::uint16_t echo_id(sys::Bytes message) noexcept;
 [[nodiscard]] std::uint16_t echo_sequence(sys::Bytes message) noexcept;
