@@ -21,8 +21,10 @@ std::optional<std::string> missing_outbound_address(const Options& options) {
 }
 
 nat::Outbound to_outbound(const netns::InterfaceAddresses& addresses) {
-  return {
-      .wanted = true, .address = addresses.address, .interface_index = addresses.index, .own = addresses.own};
+  return {.v4 = {.wanted = true,
+                 .address = addresses.address,
+                 .interface_index = addresses.index,
+                 .own = {addresses.own.begin(), addresses.own.end()}}};
 }
 
 sys::Result<nat::Outbound> outbound(const Options& options) {
@@ -30,7 +32,7 @@ sys::Result<nat::Outbound> outbound(const Options& options) {
     return nat::Outbound{};
   }
   if (options.outbound_addr->address) {
-    return nat::Outbound{.wanted = true, .address = options.outbound_addr->address->v4()};
+    return nat::Outbound{.v4 = {.wanted = true, .address = *options.outbound_addr->address}};
   }
   auto addresses = netns::read_interface_addresses(outbound_interface(options));
   if (!addresses) {

@@ -221,7 +221,7 @@ void Worker::on_message(const netns::MonitorMessage& message) {
 }
 
 void Worker::set_outbound(nat::Outbound outbound) {
-  if (outbound.wanted && outbound.address == sys::Ipv4Address{}) {
+  if (outbound.v4.wanted && sys::is_unspecified(outbound.v4.address)) {
     log_.warning(sys::LogClass::host, "the outbound interface has no address: nothing can leave");
   }
   host_.set_outbound(std::move(outbound));

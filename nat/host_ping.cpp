@@ -48,7 +48,7 @@ class SendControl {
     fill(*control, IP_TOS, int{tos});
     in_pktinfo way{};  // all zero is the system's choice
     way.ipi_ifindex = static_cast<int>(leave.interface_index);
-    way.ipi_spec_dst.s_addr = htonl(leave.source.value);
+    way.ipi_spec_dst.s_addr = htonl(leave.source.v4().value);
     fill(*CMSG_NXTHDR(&message, control), IP_PKTINFO, way);
   }
 
@@ -81,10 +81,9 @@ void read_ttl_and_tos(msghdr& message, EchoReply& reply) noexcept {
   }
 }
 
-// All that is asked and answered here is IPv4.
-sys::Ipv4Address peer_of(const IncomingMessage& message) noexcept {
+sys::IpAddress peer_of(const IncomingMessage& message) noexcept {
   const auto endpoint = message.peer();
-  return endpoint && endpoint->address.is_v4() ? endpoint->address.v4() : sys::Ipv4Address{};
+  return endpoint ? endpoint->address : sys::IpAddress{};
 }
 
 bool is_echo(sys::Bytes message, std::uint8_t type) noexcept {
@@ -129,7 +128,7 @@ class EchoSocket final : private sys::EventHandler {
     }
     local_mtu_ = 0;
     read_errors();
-    return local_error(error, local_mtu_);
+    return local_error(error, request.destination.is_v4(), local_mtu_);
   }
 
  private:
@@ -349,7 +348,10 @@ Result<void> HostPingSockets::prepare() {
   return {};
 }
 
-Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(HostPingObserver& observer) {
+Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(bool is_v4, HostPingObserver& observer) {
+  if (!is_v4) {
+    return sys::errno_error(EAFNOSUPPORT, "cannot create a ping socket");
+  }
   auto fd = open_socket(SOCK_DGRAM);
   if (!fd) {
     if (raw_) {

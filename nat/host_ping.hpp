@@ -22,7 +22,7 @@ namespace l4n::nat {
 // ICMP messages are given from the ICMP header on.
 
 struct EchoRequest {
-  sys::Ipv4Address destination;
+  sys::IpAddress destination;
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   bool dont_fragment = false;
@@ -31,7 +31,7 @@ struct EchoRequest {
 };
 
 struct EchoReply {
-  sys::Ipv4Address source;
+  sys::IpAddress source;
   std::uint8_t ttl = 64;  // as it arrived
   std::uint8_t tos = 0;
   // With the identifier of the host's side and a correct checksum; the receiver may change it.
@@ -40,7 +40,7 @@ struct EchoReply {
 
 struct EchoFailure {
   HostError error;
-  sys::Ipv4Address destination;  // of the request that failed
+  sys::IpAddress destination;  // of the request that failed
   // That request with the identifier of the host's side, as far as the error quotes it: 8 bytes at least.
   sys::Bytes request;
 };
@@ -75,7 +75,7 @@ class PingHost {
   virtual ~PingHost() = default;
 
   // The observer outlives the HostPing, and this host all of them.
-  virtual sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) = 0;
+  virtual sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) = 0;
 };
 
 class HostPingSockets final : public PingHost {
@@ -89,7 +89,7 @@ class HostPingSockets final : public PingHost {
   sys::Result<void> prepare();
 
   // A ping socket if possible, else a share of the raw one.
-  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override;
+  sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) override;
 
  private:
   class RawSocket;

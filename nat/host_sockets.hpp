@@ -32,8 +32,8 @@ class HostSockets final : public Host {
   sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, HostUdpObserver& observer) override {
     return bind_kernel_udp(loop_, address, observer);
   }
-  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override {
-    return ping_.open_ping(observer);
+  sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) override {
+    return ping_.open_ping(is_v4, observer);
   }
 
  private:

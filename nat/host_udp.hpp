@@ -22,8 +22,8 @@ struct UdpHeaderFields {
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   bool dont_fragment = false;
-  // The local address to send from; 0.0.0.0 is the system's choice. Not kept.
-  sys::Ipv4Address source{};
+  // The local address to send from; unspecified is the system's choice. Not kept.
+  sys::IpAddress source{};
 
   friend bool operator==(const UdpHeaderFields&, const UdpHeaderFields&) = default;
 };

@@ -10,10 +10,13 @@
 namespace l4n::nat {
 namespace {
 
+using stack::Icmp6Type;
+using stack::Icmp6Unreachable;
 using stack::IcmpType;
 using stack::IcmpUnreachable;
 
 constexpr IcmpReason kFragmentationNeeded{IcmpType::kUnreachable, IcmpUnreachable::kFragmentationNeeded};
+constexpr IcmpReason kPacketTooBig{Icmp6Type::kPacketTooBig, 0};
 
 template <class T>
 std::optional<T> control_data(const cmsghdr& control, std::size_t at = 0) noexcept {
@@ -31,7 +34,7 @@ std::uint16_t clamped_mtu(std::uint32_t mtu) noexcept {
 }
 
 // The offender's address stands behind the entry (SO_EE_OFFENDER).
-std::optional<sys::Ipv4Address> offender_of(const cmsghdr& control) noexcept {
+std::optional<sys::IpAddress> offender_of(const cmsghdr& control) noexcept {
   const auto address = control_data<sockaddr_in>(control, sizeof(sock_extended_err));
   if (!address || address->sin_family != AF_INET) {
     return std::nullopt;
@@ -46,7 +49,7 @@ std::optional<HostError> error_of(const cmsghdr& control) noexcept {
   }
   const int code = static_cast<int>(entry->ee_errno);
   if (entry->ee_origin == SO_EE_ORIGIN_LOCAL) {
-    return local_error(code, clamped_mtu(entry->ee_info));
+    return local_error(code, true, clamped_mtu(entry->ee_info));
   }
   if (entry->ee_origin != SO_EE_ORIGIN_ICMP) {
     return std::nullopt;
@@ -56,20 +59,21 @@ std::optional<HostError> error_of(const cmsghdr& control) noexcept {
   if (reason == kFragmentationNeeded) {
     error.mtu = clamped_mtu(entry->ee_info);
   } else if (reason.type == IcmpType::kParameterProblem) {
-    error.pointer = static_cast<std::uint8_t>(entry->ee_info);
+    error.pointer = entry->ee_info;
   }
   return error;
 }
 
 // Source quench is deprecated (RFC 6633), and a redirect is about the host's own network.
-bool is_relayed(std::uint8_t type) noexcept {
-  return type == IcmpType::kUnreachable || type == IcmpType::kTimeExceeded ||
-         type == IcmpType::kParameterProblem;
+bool is_relayed(std::uint8_t type, bool is_v4) noexcept {
+  if (is_v4) {
+    return type == IcmpType::kUnreachable || type == IcmpType::kTimeExceeded ||
+           type == IcmpType::kParameterProblem;
+  }
+  return type >= Icmp6Type::kUnreachable && type <= Icmp6Type::kParameterProblem;
 }
 
-}  // namespace
-
-std::optional<IcmpReason> icmp_reason(int error) noexcept {
+std::optional<IcmpReason> icmp4_reason(int error) noexcept {
   switch (error) {
     case ENETUNREACH:
     case ENETDOWN:
@@ -89,13 +93,54 @@ std::optional<IcmpReason> icmp_reason(int error) noexcept {
   }
 }
 
-HostError local_error(int error, std::uint16_t mtu) noexcept {
-  return {error, icmp_reason(error), error == EMSGSIZE ? mtu : std::uint16_t{0}, std::nullopt};
+std::optional<IcmpReason> icmp6_reason(int error) noexcept {
+  switch (error) {
+    case ENETUNREACH:
+    case ENETDOWN:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kNoRoute};
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kAddress};
+    case ECONNREFUSED:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kPort};
+    case EMSGSIZE:
+      return kPacketTooBig;
+    case EACCES:
+    case EPERM:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kProhibited};
+    default:
+      return std::nullopt;
+  }
+}
+
+std::uint32_t second_word_v4(const HostError& error) noexcept {
+  return error.reason->type == IcmpType::kParameterProblem ? error.pointer << 24U : error.mtu;
+}
+
+std::uint32_t second_word_v6(const HostError& error) noexcept {
+  switch (error.reason->type) {
+    case Icmp6Type::kPacketTooBig:
+      return std::max<std::uint32_t>(error.mtu, stack::kIpv6MinimumMtu);
+    case Icmp6Type::kParameterProblem:
+      return error.pointer;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+std::optional<IcmpReason> icmp_reason(int error, bool is_v4) noexcept {
+  return is_v4 ? icmp4_reason(error) : icmp6_reason(error);
+}
+
+HostError local_error(int error, bool is_v4, std::uint16_t mtu) noexcept {
+  return {error, icmp_reason(error, is_v4), error == EMSGSIZE ? mtu : std::uint16_t{0}, std::nullopt};
 }
 
 std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
   std::optional<HostError> error;
-  std::optional<sys::Ipv4Address> told;  // the address to which the ICMP message came
+  std::optional<sys::IpAddress> told;  // the address to which the ICMP message came
   // CMSG_NXTHDR takes the header as writable, but only looks at it.
   auto* header = const_cast<msghdr*>(&message);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
   for (cmsghdr* control = CMSG_FIRSTHDR(header); control != nullptr; control = CMSG_NXTHDR(header, control)) {
@@ -106,7 +151,7 @@ std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
       error = error_of(*control);
     } else if (control->cmsg_type == IP_PKTINFO) {
       if (const auto info = control_data<in_pktinfo>(*control)) {
-        told = sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)};
+        told = sys::IpAddress(sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)});
       }
     }
   }
@@ -141,19 +186,19 @@ std::vector<std::byte> guest_udp_packet(stack::IpHeader header, std::uint16_t so
 
 bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
                      const HostError& error, sys::Bytes packet) noexcept {
-  if (!error.reason || !is_relayed(error.reason->type)) {
+  const bool is_v4 = gateway.is_v4();
+  if (!error.reason || !is_relayed(error.reason->type, is_v4)) {
     return false;
   }
-  const std::uint32_t second_word =
-      error.reason->type == IcmpType::kParameterProblem ? std::uint32_t{error.pointer} << 24U : error.mtu;
-  link.send_icmp_error(to, error.offender ? sys::IpAddress(*error.offender) : gateway, error.reason->type,
-                       error.reason->code, packet, second_word);
+  const bool known = error.offender && error.offender->is_v4() == is_v4;
+  link.send_icmp_error(to, known ? *error.offender : gateway, error.reason->type, error.reason->code, packet,
+                       is_v4 ? second_word_v4(error) : second_word_v6(error));
   return true;
 }
 
 void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept {
-  const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : stack::Icmp6Type::kTimeExceeded;
+  const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : Icmp6Type::kTimeExceeded;
   link.send_icmp_error(packet.source_mac, gateway, type, stack::IcmpTimeExceeded::kTransit, packet.packet);
 }
 

@@ -25,20 +25,21 @@ struct IcmpReason {
 };
 
 // The ICMP message that stands for an errno value of a send or connect; nothing for those that say nothing
-// about the way (no memory, no descriptors).
-[[nodiscard]] std::optional<IcmpReason> icmp_reason(int error) noexcept;
+// about the way (no memory, no descriptors). Of the destination's family: ICMP (RFC 792, 1812 5.2.7.1) or
+// ICMPv6 (RFC 4443 3).
+[[nodiscard]] std::optional<IcmpReason> icmp_reason(int error, bool is_v4) noexcept;
 
 struct HostError {
   int error = 0;                     // errno value
   std::optional<IcmpReason> reason;  // what to tell the guest, if anything
-  std::uint16_t mtu = 0;             // next-hop MTU, with "fragmentation needed"; 0: not known
+  std::uint16_t mtu = 0;  // next-hop MTU, with "fragmentation needed" and "packet too big"; 0: not known
   // Who said so; nothing when it was the host itself.
-  std::optional<sys::Ipv4Address> offender;
-  std::uint8_t pointer = 0;  // the octet in error, with "parameter problem"
+  std::optional<sys::IpAddress> offender;
+  std::uint32_t pointer = 0;  // the octet in error, with "parameter problem"
 };
 
 // A send that failed at once. `mtu`: of the way, where EMSGSIZE came with one.
-[[nodiscard]] HostError local_error(int error, std::uint16_t mtu = 0) noexcept;
+[[nodiscard]] HostError local_error(int error, bool is_v4, std::uint16_t mtu = 0) noexcept;
 
 // Room for the control messages of one entry of an error queue.
 inline constexpr std::size_t kErrorControlSize = 512;

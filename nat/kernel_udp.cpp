@@ -29,10 +29,10 @@ class SendControl {
   explicit SendControl(msghdr& message) noexcept : message_(message) {}
 
   void add_segment_size(std::uint16_t size) noexcept { add(IPPROTO_UDP, UDP_SEGMENT, size); }
-  void add_source(sys::Ipv4Address source, unsigned interface_index) noexcept {
+  void add_source(const sys::IpAddress& source, unsigned interface_index) noexcept {
     in_pktinfo info{};
     info.ipi_ifindex = static_cast<int>(interface_index);
-    info.ipi_spec_dst.s_addr = htonl(source.value);
+    info.ipi_spec_dst.s_addr = htonl(source.v4().value);
     add(IPPROTO_IP, IP_PKTINFO, info);
   }
 
@@ -93,7 +93,7 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     if (segment_size > 0) {
       control.add_segment_size(segment_size);
     }
-    if (leave.source != sys::Ipv4Address{}) {
+    if (!sys::is_unspecified(leave.source)) {
       control.add_source(leave.source, leave.interface_index);
     }
     sys::IoResult result = sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));

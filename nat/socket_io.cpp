@@ -20,7 +20,7 @@ sys::Result<void> bind_outbound(int fd, const OutboundChoice& choice) {
   if (choice.interface_index != 0) {
     set_socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX, static_cast<int>(choice.interface_index));
   }
-  if (choice.source == sys::Ipv4Address{}) {
+  if (sys::is_unspecified(choice.source)) {
     return {};
   }
   set_socket_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);

@@ -205,8 +205,8 @@ void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes da
     ++owner_.counters_.lost;
     return;
   }
-  if (received.local && received.local->is_v4()) {
-    session->local = received.local->v4();
+  if (received.local) {
+    session->local = *received.local;
   }
   const std::size_t segment_size = received.segment_size == 0 ? data.size() : received.segment_size;
   const sys::Endpoint seen = session->key.remote();

@@ -66,7 +66,7 @@ class UdpForwards {
     stack::FlowKey key;  // the guest's endpoint, and the client as the guest sees it
     Port* port = nullptr;
     sys::Endpoint client;
-    sys::Ipv4Address local;  // the client's last datagram was sent to this address of ours
+    sys::IpAddress local;  // the client's last datagram was sent to this address of ours
     sys::Time last_used{};
     std::list<Session*>::iterator place;
   };

@@ -113,6 +113,15 @@ void Neighbours::learn(const ArpPacket& arp) noexcept {
   }
 }
 
+void Neighbours::learn(const sys::IpAddress& address, const MacAddress& mac) noexcept {
+  if (!address.is_v4() || is_multicast(mac)) {
+    return;
+  }
+  if (const auto found = entries_.find(address.v4()); found != entries_.end()) {
+    found->second->confirm(mac);
+  }
+}
+
 void Neighbours::ask(sys::Ipv4Address address) noexcept {
   ArpPacket request;
   request.sender_mac = kGatewayMac;

@@ -50,6 +50,8 @@ class Neighbours {
   void forget(const NeighbourWaiter& waiter) noexcept;
   // Any ARP packet of the guest, request or reply: its sender is who it says (RFC 826, "merge flag").
   void learn(const ArpPacket& arp) noexcept;
+  // What neighbour discovery has told.
+  void learn(const sys::IpAddress& address, const MacAddress& mac) noexcept;
 
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
