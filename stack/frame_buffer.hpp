@@ -17,8 +17,8 @@ namespace l4n::stack {
 class FrameBufferPool;
 
 struct FrameBuffer {
-  // virtio header + Ethernet + VLAN + the largest IP packet, rounded up.
-  static constexpr std::size_t kCapacity = 65568;
+  // virtio header + Ethernet + VLAN + the largest IP packet (IPv6: 40 + 65,535 bytes), rounded up.
+  static constexpr std::size_t kCapacity = 65608;
   // Room for struct pbuf_custom; guest_tcp.cpp asserts that it suffices.
   static constexpr std::size_t kPbufRoom = 64;
 

@@ -5,12 +5,16 @@
 #include <utility>
 
 #include "stack/checksum.hpp"
+#include "stack/ipv6_header.hpp"
 
 namespace l4n::stack {
 namespace {
 
-constexpr std::size_t kLargestPacket = 65535;
 constexpr std::size_t kLinkHeaderSize = VnetHeader::kSize + kEthernetHeaderSize;
+
+// The largest packet, header included: the length field of IPv6 counts the payload alone.
+constexpr std::size_t largest_packet(bool v4) noexcept { return v4 ? 65535 : kIpv6HeaderSize + 65535; }
+static_assert(kLinkHeaderSize + largest_packet(false) <= FrameBuffer::kCapacity);
 
 // What the first fragment must hold, so that no later one can decide about ports or flags (RFC 1858 3).
 std::size_t transport_header_size(std::uint8_t protocol) noexcept {
@@ -30,10 +34,11 @@ bool well_formed(const IpPacket& fragment) noexcept {
   if (size == 0 || (ip.more_fragments && size % 8 != 0)) {
     return false;
   }
-  if (ip.header_length + ip.fragment_offset + size > kLargestPacket) {
+  const std::size_t dropped = ip.is_v4() ? 0 : kIpv6FragmentHeaderSize;
+  if (ip.header_length - dropped + ip.fragment_offset + size > largest_packet(ip.is_v4())) {
     return false;
   }
-  return ip.fragment_offset != 0 || size >= transport_header_size(ip.protocol);
+  return !ip.is_v4() || ip.fragment_offset != 0 || size >= transport_header_size(ip.protocol);
 }
 
 // The bytes themselves and what the allocator and the map take for them: many small fragments cost more than
@@ -51,13 +56,25 @@ bool same_bytes(sys::Bytes a, sys::Bytes b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-// The first fragment's header becomes the packet's. DF is cleared with the rest: who sends fragments minds
-// none.
-void complete_ip_header(sys::MutableBytes header, std::size_t total_length) noexcept {
-  sys::store_be16(&header[2], static_cast<std::uint16_t>(total_length));
+// The first fragment's header becomes that of the packet, which has `payload` bytes behind it. DF is cleared
+// with the rest: who sends fragments minds none.
+void complete_ipv4_header(sys::MutableBytes header, std::size_t payload) noexcept {
+  sys::store_be16(&header[2], static_cast<std::uint16_t>(header.size() + payload));
   sys::store_be16(&header[6], 0);
   sys::store_be16(&header[10], 0);
   sys::store_be16(&header[10], internet_checksum(header));
+}
+
+// The same; the fragment header goes.
+void complete_ipv6_header(std::vector<std::byte>& header, std::size_t payload) {
+  const auto decoded = decode_quoted_ipv6(header);
+  if (!decoded || !decoded->fragment) {
+    return;  // cannot be: so it came in
+  }
+  const Ipv6Fragment& fragment = *decoded->fragment;
+  header[fragment.next_header_at] = std::byte{fragment.next_header};
+  header.resize(fragment.at);
+  sys::store_be16(&header[4], static_cast<std::uint16_t>(header.size() - kIpv6HeaderSize + payload));
 }
 
 }  // namespace
@@ -75,7 +92,8 @@ FrameBufferPtr Reassembly::add(const IpPacket& fragment) {
   }
   const IpHeader& ip = fragment.ip;
   make_room(cost_of(fragment));
-  const auto datagram = find_or_open({ip.source, ip.destination, ip.id, ip.protocol});
+  const std::uint8_t protocol = ip.is_v4() ? ip.protocol : std::uint8_t{0};
+  const auto datagram = find_or_open({ip.source, ip.destination, ip.id, protocol});
   if (datagram->refused) {
     return nullptr;
   }
@@ -110,7 +128,7 @@ Reassembly::Datagrams::iterator Reassembly::find_or_open(const Key& key) {
   }
   Datagram& datagram = datagrams_.emplace_back();
   datagram.key = key;
-  datagram.deadline = timers_.now() + kTimeout;
+  datagram.deadline = timers_.now() + (key.source.is_v4() ? kTimeout : kTimeoutIpv6);
   arm();
   return std::prev(datagrams_.end());
 }
@@ -149,8 +167,15 @@ Reassembly::Placement Reassembly::place(Datagram& datagram, const IpPacket& frag
 }
 
 FrameBufferPtr Reassembly::finish(const Datagram& datagram) {
-  const std::size_t total = datagram.ip_header.size() + datagram.end;
-  if (total > kLargestPacket) {  // the first fragment's options were longer than the last one's
+  const bool v4 = datagram.key.source.is_v4();
+  std::vector<std::byte> header = datagram.ip_header;
+  if (v4) {
+    complete_ipv4_header(header, datagram.end);
+  } else {
+    complete_ipv6_header(header, datagram.end);
+  }
+  const std::size_t total = header.size() + datagram.end;
+  if (total > largest_packet(v4)) {  // the first fragment's header was longer than the last one's
     ++counters_.malformed;
     return nullptr;
   }
@@ -162,11 +187,11 @@ FrameBufferPtr Reassembly::finish(const Datagram& datagram) {
   buffer->size = kLinkHeaderSize + total;
   const sys::MutableBytes frame = buffer->bytes();
   VnetHeader{}.encode(frame);
-  encode_ethernet(frame.subspan(VnetHeader::kSize), {kGatewayMac, datagram.source_mac, kEtherTypeIpv4});
+  encode_ethernet(frame.subspan(VnetHeader::kSize),
+                  {kGatewayMac, datagram.source_mac, ip_ether_type(datagram.key.source)});
   const sys::MutableBytes packet = frame.subspan(kLinkHeaderSize);
-  std::copy(datagram.ip_header.begin(), datagram.ip_header.end(), packet.begin());
-  complete_ip_header(packet.first(datagram.ip_header.size()), total);
-  const sys::MutableBytes payload = packet.subspan(datagram.ip_header.size());
+  std::copy(header.begin(), header.end(), packet.begin());
+  const sys::MutableBytes payload = packet.subspan(header.size());
   for (const auto& [offset, data] : datagram.pieces) {
     std::copy(data.begin(), data.end(), payload.subspan(offset).begin());
   }
@@ -195,30 +220,43 @@ void Reassembly::forget(Datagrams::iterator datagram) noexcept {
 }
 
 void Reassembly::arm() {
-  if (datagrams_.empty()) {
+  const auto next =
+      std::min_element(datagrams_.begin(), datagrams_.end(),
+                       [](const Datagram& a, const Datagram& b) { return a.deadline < b.deadline; });
+  if (next == datagrams_.end()) {
     timer_.cancel();
   } else {
-    timer_.arm(datagrams_.front().deadline - timers_.now());
+    timer_.arm(next->deadline - timers_.now());
   }
 }
 
 void Reassembly::on_timer() noexcept {
   const sys::Time now = timers_.now();
-  while (!datagrams_.empty() && datagrams_.front().deadline <= now) {
-    const Datagram datagram = std::move(datagrams_.front());
-    forget(datagrams_.begin());
-    if (datagram.refused) {
-      continue;
-    }
-    ++counters_.timed_out;
-    if (!datagram.ip_header.empty() && timeout_action_) {
-      std::vector<std::byte> packet = datagram.ip_header;
-      const std::vector<std::byte>& payload = datagram.pieces.begin()->second;
-      packet.insert(packet.end(), payload.begin(), payload.end());
-      timeout_action_(datagram.source_mac, packet);
+  Datagrams due;
+  for (auto next = datagrams_.begin(); next != datagrams_.end();) {
+    const auto datagram = next++;
+    if (datagram->deadline <= now) {
+      bytes_ -= datagram->cost;
+      due.splice(due.end(), datagrams_, datagram);
     }
   }
   arm();
+  for (const Datagram& datagram : due) {
+    time_out(datagram);
+  }
+}
+
+void Reassembly::time_out(const Datagram& datagram) {
+  if (datagram.refused) {
+    return;
+  }
+  ++counters_.timed_out;
+  if (!datagram.ip_header.empty() && timeout_action_) {
+    std::vector<std::byte> packet = datagram.ip_header;
+    const std::vector<std::byte>& payload = datagram.pieces.begin()->second;
+    packet.insert(packet.end(), payload.begin(), payload.end());
+    timeout_action_(datagram.source_mac, packet);
+  }
 }
 
 }  // namespace l4n::stack

@@ -1,10 +1,13 @@
-// Reassembly of the guest's IPv4 fragments (RFC 791 3.2, RFC 815), bounded whatever the guest sends.
+// Reassembly of the guest's fragments (RFC 791 3.2, RFC 815; RFC 8200 4.5), bounded whatever the guest sends.
 //
 // Fragments are copied, each in the size that it has, and put together once the last hole is filled, so
 // memory is what was received and no more. Beyond the bounds the oldest datagram makes room. Fragments that
-// overlap end their datagram (RFC 5722 says so for IPv6, and the reasons are the same here: nobody sends them
-// in good faith); an exact repetition is ignored. What ended so stays known until its time is up, lest the
-// rest of its fragments begin a new one.
+// overlap end their datagram (RFC 5722 says so for IPv6, and the reasons are the same for IPv4: nobody sends
+// them in good faith); an exact repetition is ignored. What ended so stays known until its time is up, lest
+// the rest of its fragments begin a new one.
+//
+// What a single fragment of IPv6 may be wrong in, its sender is told by ICMPv6; decode_ipv6() has looked at
+// it. A fragment that is the whole packet (RFC 6946) does not come here.
 #pragma once
 
 #include <array>
@@ -25,14 +28,15 @@ class Reassembly final : private sys::TimerHandler {
  public:
   static constexpr std::size_t kMostDatagrams = 64;
   static constexpr std::size_t kMostBytes = 1024 * 1024;
-  // From the first fragment that arrives (RFC 1122 3.3.2 wants a fixed time).
+  // From the first fragment that arrives (RFC 1122 3.3.2 wants a fixed time; RFC 8200 4.5 this one).
   static constexpr sys::Duration kTimeout = std::chrono::seconds(30);
+  static constexpr sys::Duration kTimeoutIpv6 = std::chrono::seconds(60);
 
   struct Counters {
     std::uint64_t fragments = 0;    // all that came
     std::uint64_t reassembled = 0;  // datagrams
-    std::uint64_t malformed = 0;    // fragments: empty, a length that is no multiple of 8, past 65,535 bytes,
-                                    // a first one without its transport header
+    std::uint64_t malformed = 0;    // fragments: empty, a length that is no multiple of 8, past the largest
+                                    // packet, a first one of IPv4 without its transport header
     std::uint64_t repeated = 0;     // fragments that were there already
     std::uint64_t conflicting = 0;  // datagrams whose fragments overlapped or disagreed about the end
     std::uint64_t timed_out = 0;    // datagrams
@@ -40,7 +44,7 @@ class Reassembly final : private sys::TimerHandler {
     std::uint64_t no_memory = 0;    // complete datagrams for which there was no buffer
   };
   // A datagram has timed out of which the beginning had arrived: `packet` is its first fragment, for the
-  // time exceeded message that RFC 1122 3.3.2 asks for.
+  // time exceeded message that RFC 1122 3.3.2 and RFC 8200 4.5 ask for.
   using TimeoutAction = std::function<void(const MacAddress& source_mac, sys::Bytes packet)>;
 
   // Both outlive the reassembly.
@@ -53,7 +57,7 @@ class Reassembly final : private sys::TimerHandler {
 
   // Takes one fragment (it is copied). Returns the whole packet once it is complete: a buffer that holds an
   // all-zero VnetHeader (whether the port has such headers or not), an Ethernet header and the packet, whose
-  // IP header is that of the first fragment without its fragment fields. Null otherwise.
+  // IP header is that of the first fragment without its fragment fields or header. Null otherwise.
   [[nodiscard]] FrameBufferPtr add(const IpPacket& fragment);
 
   [[nodiscard]] std::size_t pending() const noexcept { return datagrams_.size(); }
@@ -66,7 +70,7 @@ class Reassembly final : private sys::TimerHandler {
     sys::IpAddress source;
     sys::IpAddress destination;
     std::uint32_t id = 0;
-    std::uint8_t protocol = 0;
+    std::uint8_t protocol = 0;  // IPv6: not of the key
 
     friend bool operator==(const Key&, const Key&) = default;
   };
@@ -74,12 +78,14 @@ class Reassembly final : private sys::TimerHandler {
     Key key;
     sys::Time deadline;
     std::map<std::size_t, std::vector<std::byte>> pieces;  // by payload offset; they do not overlap
-    std::vector<std::byte> ip_header;                      // of the first fragment; empty until it is here
-    MacAddress source_mac{};                               // its sender
-    std::size_t received = 0;                              // payload bytes in `pieces`
-    std::size_t cost = 0;                                  // what it counts in bytes_
-    std::size_t end = 0;                                   // payload size; 0 until the last fragment is here
-    bool refused = false;                                  // conflicting: nothing is kept or taken any more
+    // Of the first fragment, with options, and with extension headers up to the fragment header, which is the
+    // last; empty until it is here.
+    std::vector<std::byte> ip_header;
+    MacAddress source_mac{};   // its sender
+    std::size_t received = 0;  // payload bytes in `pieces`
+    std::size_t cost = 0;      // what it counts in bytes_
+    std::size_t end = 0;       // payload size; 0 until the last fragment is here
+    bool refused = false;      // conflicting: nothing is kept or taken any more
   };
   enum class Placement { added, repeated, conflict };
   using Datagrams = std::list<Datagram>;
@@ -91,12 +97,13 @@ class Reassembly final : private sys::TimerHandler {
   void refuse(Datagram& datagram) noexcept;
   void forget(Datagrams::iterator datagram) noexcept;
   void on_timer() noexcept override;
+  void time_out(const Datagram& datagram);
   void arm();
 
   FrameBufferPool& buffers_;
   sys::TimerQueue& timers_;
-  sys::Timer timer_;     // armed for the oldest datagram, while there is one
-  Datagrams datagrams_;  // oldest first: few enough to be searched one by one
+  sys::Timer timer_;     // armed for the next datagram whose time is up, while there is one
+  Datagrams datagrams_;  // oldest first: few enough to be looked at one by one
   std::size_t bytes_ = 0;
   TimeoutAction timeout_action_;
   Counters counters_;

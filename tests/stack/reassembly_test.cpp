@@ -12,19 +12,41 @@
 
 #include "netns/sys/clock.hpp"
 #include "stack/checksum.hpp"
-#include "tests/support/byte_string.hpp"
+#include "stack/ipv6_header.hpp"
+#include "tests/support/packets.hpp"
 
 namespace l4n::stack {
 namespace {
 
 using std::chrono::seconds;
 using test::ByteString;
+using test::kGuestMac;
 
 constexpr std::size_t kLink = VnetHeader::kSize + kEthernetHeaderSize;
-constexpr MacAddress kGuestMac{0x02, 0, 0, 0, 0, 0x64};
 
-const sys::Ipv4Address kGuest = sys::make_ipv4(10, 0, 2, 100);
-const sys::Ipv4Address kRemote = sys::make_ipv4(192, 0, 2, 1);
+struct V4 {
+  static constexpr bool kV4 = true;
+  static constexpr std::size_t kLargest = 65515;  // payload bytes
+  static constexpr sys::Duration kTimeout = Reassembly::kTimeout;
+  static constexpr sys::Ipv4Address kGuest = sys::make_ipv4(10, 0, 2, 100);
+  static constexpr sys::Ipv4Address kOther = sys::make_ipv4(10, 0, 2, 101);
+  static constexpr sys::Ipv4Address kRemote = sys::make_ipv4(192, 0, 2, 1);
+  static constexpr sys::Ipv4Address kOtherRemote = sys::make_ipv4(192, 0, 2, 2);
+};
+struct V6 {
+  static constexpr bool kV4 = false;
+  static constexpr std::size_t kLargest = 65535;
+  static constexpr sys::Duration kTimeout = Reassembly::kTimeoutIpv6;
+  static constexpr sys::Ipv6Network kNetwork{{{0xfd}}, 64};
+  static constexpr sys::Ipv6Network kInternet{{{0x20, 0x01, 0x0d, 0xb8}}, 64};
+  static constexpr sys::Ipv6Address kGuest = kNetwork.host(0x100);
+  static constexpr sys::Ipv6Address kOther = kNetwork.host(0x101);
+  static constexpr sys::Ipv6Address kRemote = kInternet.host(1);
+  static constexpr sys::Ipv6Address kOtherRemote = kInternet.host(2);
+};
+
+const sys::Ipv4Address kGuest = V4::kGuest;
+const sys::Ipv4Address kRemote = V4::kRemote;
 
 struct Fixture {
   sys::ManualClock clock;
@@ -44,18 +66,26 @@ struct Fragment {
   std::size_t offset = 0;
   ByteString data;
   bool more = true;
-  std::uint16_t id = 7;
+  std::uint32_t id = 7;
   std::uint8_t protocol = kProtocolUdp;
-  sys::Ipv4Address source = kGuest;
-  sys::Ipv4Address destination = kRemote;
+  sys::IpAddress source = kGuest;
+  sys::IpAddress destination = kRemote;
+  // Of IPv4 NOPs, of IPv6 a hop-by-hop header (a multiple of 8).
   std::size_t option_bytes = 0;
 
   [[nodiscard]] ByteString packet() const {
+    ByteString out = source.is_v4() ? ipv4_header() : ipv6_headers();
+    out.insert(out.end(), data.begin(), data.end());
+    return out;
+  }
+
+ private:
+  [[nodiscard]] ByteString ipv4_header() const {
     Ipv4Header header;
-    header.source = source;
-    header.destination = destination;
+    header.source = source.v4();
+    header.destination = destination.v4();
     header.protocol = protocol;
-    header.id = id;
+    header.id = static_cast<std::uint16_t>(id);
     header.tos = 0x28;
     header.ttl = 33;
     header.more_fragments = more;
@@ -67,21 +97,72 @@ struct Fragment {
     out[0] = static_cast<std::byte>(0x40U | (out.size() / 4));
     sys::store_be16(&out[10], 0);
     sys::store_be16(&out[10], internet_checksum(out));
-    out.insert(out.end(), data.begin(), data.end());
+    return out;
+  }
+  [[nodiscard]] ByteString ipv6_headers() const {
+    Ipv6Headers headers;
+    headers.source = source.v6();
+    headers.destination = destination.v6();
+    headers.protocol = option_bytes > 0 ? kProtocolHopByHop : kProtocolFragment;
+    headers.traffic_class = 0x28;
+    headers.flow_label = 0x12345;
+    headers.hop_limit = 33;
+    headers.total_length =
+        static_cast<std::uint32_t>(kIpv6HeaderSize + option_bytes + kIpv6FragmentHeaderSize + data.size());
+    ByteString out(kIpv6HeaderSize + option_bytes + kIpv6FragmentHeaderSize);
+    encode_ipv6(out, headers);
+    if (option_bytes > 0) {
+      const auto padding = static_cast<unsigned>(option_bytes - 4);
+      test::overwrite(
+          out, kIpv6HeaderSize,
+          test::byte_string({kProtocolFragment, static_cast<unsigned>(option_bytes / 8 - 1), 1, padding}));
+    }
+    Ipv6Fragment fragment;
+    fragment.offset = static_cast<std::uint16_t>(offset);
+    fragment.more = more;
+    fragment.id = id;
+    fragment.next_header = protocol;
+    encode_ipv6_fragment(std::span(out).subspan(kIpv6HeaderSize + option_bytes), fragment);
     return out;
   }
 };
 
+// What the front end makes of it.
+IpHeader header_of(const ByteString& packet) {
+  if (std::to_integer<unsigned>(packet[0]) >> 4U == 4) {
+    return to_ip_header(decode_quoted_ipv4(packet).value());
+  }
+  const Ipv6Headers v6 = decode_quoted_ipv6(packet).value();
+  IpHeader ip;
+  ip.source = v6.source;
+  ip.destination = v6.destination;
+  ip.protocol = v6.protocol;
+  REQUIRE(v6.fragment);
+  ip.id = v6.fragment->id;
+  ip.more_fragments = v6.fragment->more;
+  ip.fragment_offset = v6.fragment->offset;
+  ip.header_length = v6.header_length;
+  ip.total_length = v6.total_length;
+  return ip;
+}
+
 FrameBufferPtr add(Reassembly& reassembly, const Fragment& fragment) {
   const ByteString packet = fragment.packet();
-  const auto ip = decode_quoted_ip(packet);
-  REQUIRE(ip.has_value());
-  return reassembly.add({kGuestMac, *ip, packet});
+  return reassembly.add({kGuestMac, header_of(packet), packet});
+}
+
+template <typename Family = V4>
+Fragment blank() {
+  Fragment fragment;
+  fragment.source = Family::kGuest;
+  fragment.destination = Family::kRemote;
+  return fragment;
 }
 
 // Payload bytes [begin, end) of `payload` as a fragment.
+template <typename Family = V4>
 Fragment part(const ByteString& payload, std::size_t begin, std::size_t end) {
-  Fragment fragment;
+  auto fragment = blank<Family>();
   fragment.offset = begin;
   fragment.data.assign(payload.begin() + static_cast<std::ptrdiff_t>(begin),
                        payload.begin() + static_cast<std::ptrdiff_t>(end));
@@ -89,19 +170,18 @@ Fragment part(const ByteString& payload, std::size_t begin, std::size_t end) {
   return fragment;
 }
 
+template <typename Family = V4>
 std::vector<Fragment> cut(const ByteString& payload, std::size_t room) {
   std::vector<Fragment> fragments;
   for (std::size_t at = 0; at < payload.size(); at += room) {
-    fragments.push_back(part(payload, at, std::min(at + room, payload.size())));
+    fragments.push_back(part<Family>(payload, at, std::min(at + room, payload.size())));
   }
   return fragments;
 }
 
 sys::Bytes ip_packet(FrameBuffer& buffer) { return buffer.bytes().subspan(kLink); }
 
-void check_packet(const FrameBufferPtr& buffer, const ByteString& payload) {
-  REQUIRE(buffer);
-  const sys::Bytes packet = ip_packet(*buffer);
+void check_ipv4_header(sys::Bytes packet, const ByteString& payload) {
   const auto ip = decode_ipv4(packet);
   REQUIRE(ip.has_value());
   CHECK(ip->total_length == packet.size());
@@ -111,6 +191,29 @@ void check_packet(const FrameBufferPtr& buffer, const ByteString& payload) {
   CHECK(ip->ttl == 33);
   CHECK(ip->tos == 0x28);
   CHECK(test::same_bytes(packet.subspan(ip->header_length), payload));
+}
+
+void check_ipv6_header(sys::Bytes packet, const ByteString& payload) {
+  const DecodedIpv6 decoded = decode_ipv6(packet);
+  const auto* ip = std::get_if<Ipv6Headers>(&decoded);
+  REQUIRE(ip != nullptr);
+  CHECK(ip->total_length == packet.size());
+  CHECK_FALSE(ip->fragment);
+  CHECK(ip->protocol == kProtocolUdp);
+  CHECK(ip->hop_limit == 33);
+  CHECK(ip->traffic_class == 0x28);
+  CHECK(ip->flow_label == 0x12345);
+  CHECK(test::same_bytes(packet.subspan(ip->header_length), payload));
+}
+
+template <typename Family = V4>
+void check_packet(const FrameBufferPtr& buffer, const ByteString& payload) {
+  REQUIRE(buffer);
+  if (Family::kV4) {
+    check_ipv4_header(ip_packet(*buffer), payload);
+  } else {
+    check_ipv6_header(ip_packet(*buffer), payload);
+  }
   const sys::Bytes link = buffer->bytes().first(kLink);
   CHECK(std::all_of(link.begin(), link.begin() + VnetHeader::kSize,
                     [](std::byte b) { return b == std::byte{0}; }));
@@ -118,18 +221,18 @@ void check_packet(const FrameBufferPtr& buffer, const ByteString& payload) {
   REQUIRE(ethernet.has_value());
   CHECK(ethernet->source == kGuestMac);
   CHECK(ethernet->destination == kGatewayMac);
-  CHECK(ethernet->ether_type == kEtherTypeIpv4);
+  CHECK(ethernet->ether_type == (Family::kV4 ? kEtherTypeIpv4 : kEtherTypeIpv6));
 }
 
-TEST_CASE("reassembly: fragments in any order, some of them twice") {
+TEST_CASE_TEMPLATE("reassembly: fragments in any order, some of them twice", Family, V4, V6) {
   Fixture f;
   std::mt19937 random(1);
   std::uint64_t repeated = 0;
   for (int round = 0; round < 300; ++round) {
-    const std::size_t size = round % 10 == 0 ? 65515 : 9 + random() % 20000;
+    const std::size_t size = round % 10 == 0 ? Family::kLargest : 9 + random() % 20000;
     const std::size_t room = std::max<std::size_t>((8 + random() % 3000) / 8 * 8, size / 500 / 8 * 8 + 8);
     const ByteString payload = test::random_bytes(random, size);
-    std::vector<Fragment> fragments = cut(payload, room);
+    std::vector<Fragment> fragments = cut<Family>(payload, room);
     if (fragments.size() < 2 || fragments.front().data.size() < kUdpHeaderSize) {
       continue;
     }
@@ -143,7 +246,7 @@ TEST_CASE("reassembly: fragments in any order, some of them twice") {
         ++repeated;
       }
     }
-    check_packet(add(f.reassembly, fragments.back()), payload);
+    check_packet<Family>(add(f.reassembly, fragments.back()), payload);
     REQUIRE(f.reassembly.pending() == 0);
     REQUIRE(f.reassembly.bytes() == 0);
   }
@@ -154,15 +257,16 @@ TEST_CASE("reassembly: fragments in any order, some of them twice") {
   CHECK(f.timers.armed_count() == 0);
 }
 
-TEST_CASE("reassembly: the smallest fragments of the largest packet, last one first") {
+TEST_CASE_TEMPLATE("reassembly: the smallest fragments of the largest packet, last one first", Family, V4,
+                   V6) {
   Fixture f;
   std::mt19937 random(2);
-  const ByteString payload = test::random_bytes(random, 65515);
-  const std::vector<Fragment> fragments = cut(payload, 8);
+  const ByteString payload = test::random_bytes(random, Family::kLargest);
+  const std::vector<Fragment> fragments = cut<Family>(payload, 8);
   for (std::size_t i = fragments.size(); i-- > 1;) {
     REQUIRE_FALSE(add(f.reassembly, fragments[i]));
   }
-  check_packet(add(f.reassembly, fragments.front()), payload);
+  check_packet<Family>(add(f.reassembly, fragments.front()), payload);
 }
 
 TEST_CASE("reassembly: the result goes through the front end like any packet") {
@@ -213,7 +317,7 @@ TEST_CASE("reassembly: fragments of unknown protocols are not worth keeping") {
   CHECK(std::get<Dropped>(ingress).reason == DropReason::unknown_protocol);
 }
 
-TEST_CASE("reassembly: overlaps end the datagram, and its other fragments with it") {
+TEST_CASE_TEMPLATE("reassembly: overlaps end the datagram, and its other fragments with it", Family, V4, V6) {
   struct Row {
     std::string what;
     std::vector<Fragment> before;
@@ -223,22 +327,28 @@ TEST_CASE("reassembly: overlaps end the datagram, and its other fragments with i
   const ByteString payload = test::random_bytes(random, 96);
   const ByteString other = test::random_bytes(random, 96);
   const std::vector<Row> rows = {
-      {"front half again", {part(payload, 0, 32)}, part(payload, 16, 48)},
-      {"into the one behind", {part(payload, 32, 64)}, part(payload, 16, 40)},
-      {"over two", {part(payload, 0, 32), part(payload, 48, 96)}, part(payload, 24, 56)},
-      {"inside another, the same bytes", {part(payload, 0, 64)}, part(payload, 16, 32)},
-      {"around another, the same bytes", {part(payload, 16, 32)}, part(payload, 8, 48)},
-      {"the same place, other bytes", {part(payload, 0, 32)}, part(other, 0, 32)},
-      {"the same start, shorter", {part(payload, 0, 32)}, part(payload, 0, 16)},
-      {"the same start, longer", {part(payload, 0, 32)}, part(payload, 0, 40)},
+      {"front half again", {part<Family>(payload, 0, 32)}, part<Family>(payload, 16, 48)},
+      {"into the one behind", {part<Family>(payload, 32, 64)}, part<Family>(payload, 16, 40)},
+      {"over two",
+       {part<Family>(payload, 0, 32), part<Family>(payload, 48, 96)},
+       part<Family>(payload, 24, 56)},
+      {"inside another, the same bytes", {part<Family>(payload, 0, 64)}, part<Family>(payload, 16, 32)},
+      {"around another, the same bytes", {part<Family>(payload, 16, 32)}, part<Family>(payload, 8, 48)},
+      {"the same place, other bytes", {part<Family>(payload, 0, 32)}, part<Family>(other, 0, 32)},
+      {"the same start, shorter", {part<Family>(payload, 0, 32)}, part<Family>(payload, 0, 16)},
+      {"the same start, longer", {part<Family>(payload, 0, 32)}, part<Family>(payload, 0, 40)},
       {"the same bytes, but last",
-       {part(payload, 16, 32)},
-       part({payload.begin(), payload.begin() + 32}, 16, 32)},
-      {"a second end", {part(payload, 64, 96)}, part({payload.begin(), payload.begin() + 32}, 16, 32)},
-      {"behind the end", {part({payload.begin(), payload.begin() + 32}, 16, 32)}, part(payload, 32, 64)},
+       {part<Family>(payload, 16, 32)},
+       part<Family>({payload.begin(), payload.begin() + 32}, 16, 32)},
+      {"a second end",
+       {part<Family>(payload, 64, 96)},
+       part<Family>({payload.begin(), payload.begin() + 32}, 16, 32)},
+      {"behind the end",
+       {part<Family>({payload.begin(), payload.begin() + 32}, 16, 32)},
+       part<Family>(payload, 32, 64)},
       {"an end before what is there",
-       {part(payload, 64, 80)},
-       part({payload.begin(), payload.begin() + 32}, 16, 32)},
+       {part<Family>(payload, 64, 80)},
+       part<Family>({payload.begin(), payload.begin() + 32}, 16, 32)},
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
@@ -249,17 +359,17 @@ TEST_CASE("reassembly: overlaps end the datagram, and its other fragments with i
     CHECK_FALSE(add(f.reassembly, row.conflict));
     CHECK(f.reassembly.counters().conflicting == 1);
     CHECK(f.reassembly.bytes() == 0);
-    for (const Fragment& fragment : cut(payload, 32)) {
+    for (const Fragment& fragment : cut<Family>(payload, 32)) {
       CHECK_FALSE(add(f.reassembly, fragment));
     }
     CHECK(f.reassembly.counters().conflicting == 1);
     CHECK(f.reassembly.bytes() == 0);
 
-    f.advance(Reassembly::kTimeout);
+    f.advance(Family::kTimeout);
     CHECK(f.reassembly.pending() == 0);
-    const std::vector<Fragment> again = cut(payload, 48);
+    const std::vector<Fragment> again = cut<Family>(payload, 48);
     CHECK_FALSE(add(f.reassembly, again[0]));
-    check_packet(add(f.reassembly, again[1]), payload);
+    check_packet<Family>(add(f.reassembly, again[1]), payload);
   }
 }
 
@@ -323,6 +433,139 @@ TEST_CASE("reassembly: options of the first fragment stay, and count in the tota
   CHECK(f.reassembly.counters().malformed == 1);
 }
 
+TEST_CASE("reassembly: malformed fragments of IPv6, should one get here") {
+  struct Row {
+    std::string what;
+    std::size_t offset;
+    std::size_t size;
+    bool more;
+    std::size_t options;
+  };
+  const std::vector<Row> rows = {
+      {"empty", 8, 0, true, 0},
+      {"empty, last", 8, 0, false, 0},
+      {"not a multiple of 8", 8, 12, true, 0},
+      {"ends past 65535", 65528, 8, false, 0},
+      {"ends past 65535 with extension headers", 65520, 8, false, 8},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    Fixture f;
+    auto fragment = blank<V6>();
+    fragment.offset = row.offset;
+    fragment.data.resize(row.size);
+    fragment.more = row.more;
+    fragment.option_bytes = row.options;
+    CHECK_FALSE(add(f.reassembly, fragment));
+    CHECK(f.reassembly.counters().malformed == 1);
+    CHECK(f.reassembly.pending() == 0);
+  }
+  Fixture f;
+  const ByteString payload(65535);
+  CHECK_FALSE(add(f.reassembly, part<V6>(payload, 65528, 65535)));  // the largest that there is
+  CHECK(f.reassembly.counters().malformed == 0);
+}
+
+TEST_CASE("reassembly: extension headers of the first fragment stay, the fragment header goes") {
+  Fixture f;
+  std::mt19937 random(11);
+  const ByteString payload = test::random_bytes(random, 4000);
+  std::vector<Fragment> fragments = cut<V6>(payload, 1024);
+  fragments.front().option_bytes = 16;
+  const ByteString first = fragments.front().packet();
+  for (std::size_t i = fragments.size(); i-- > 1;) {
+    fragments[i].protocol = kProtocolTcp;  // only the first one's counts
+    REQUIRE_FALSE(add(f.reassembly, fragments[i]));
+  }
+  const FrameBufferPtr buffer = add(f.reassembly, fragments.front());
+  check_packet<V6>(buffer, payload);
+  const sys::Bytes packet = ip_packet(*buffer);
+  CHECK(packet.size() == kIpv6HeaderSize + 16 + payload.size());
+  CHECK(packet[6] == std::byte{kProtocolHopByHop});
+  CHECK(packet[kIpv6HeaderSize] == std::byte{kProtocolUdp});
+  CHECK(test::same_bytes(packet.subspan(kIpv6HeaderSize + 1, 15),
+                         std::span(first).subspan(kIpv6HeaderSize + 1, 15)));
+
+  // Those of the first one are what makes the packet too large.
+  const ByteString largest = test::random_bytes(random, 65535);
+  fragments = cut<V6>(largest, 16384);
+  fragments.front().option_bytes = 8;
+  for (const Fragment& fragment : fragments) {
+    CHECK_FALSE(add(f.reassembly, fragment));
+  }
+  CHECK(f.reassembly.pending() == 0);
+  CHECK(f.reassembly.counters().malformed == 1);
+}
+
+TEST_CASE("reassembly: what is behind the fragment header is part of the packet, headers or not") {
+  Fixture f;
+  const ByteString data = test::from_hex("1100 010400000000 04d2 0035 0010 0000 0102030405060708");
+  std::vector<Fragment> fragments = cut<V6>(data, 16);
+  for (Fragment& fragment : fragments) {
+    fragment.protocol = kProtocolDestinationOptions;
+  }
+  REQUIRE_FALSE(add(f.reassembly, fragments[0]));
+  const FrameBufferPtr buffer = add(f.reassembly, fragments[1]);
+  REQUIRE(buffer);
+  const sys::Bytes packet = ip_packet(*buffer);
+  CHECK(packet[6] == std::byte{kProtocolDestinationOptions});
+  CHECK(test::same_bytes(packet.subspan(kIpv6HeaderSize), data));
+  const DecodedIpv6 decoded = decode_ipv6(packet);
+  REQUIRE(std::holds_alternative<Ipv6Headers>(decoded));
+  CHECK(std::get<Ipv6Headers>(decoded).header_length == kIpv6HeaderSize + 8);
+}
+
+TEST_CASE("reassembly: source, destination and all 32 bits of the id keep datagrams of IPv6 apart") {
+  Fixture f;
+  std::mt19937 random(12);
+  std::vector<ByteString> payloads;
+  std::vector<std::pair<Fragment, Fragment>> pairs;
+  for (unsigned i = 0; i < 4; ++i) {
+    payloads.push_back(test::random_bytes(random, 100));
+    pairs.emplace_back(part<V6>(payloads[i], 0, 48), part<V6>(payloads[i], 48, 100));
+    for (Fragment* fragment : {&pairs[i].first, &pairs[i].second}) {
+      fragment->source = i == 1 ? V6::kOther : V6::kGuest;
+      fragment->destination = i == 2 ? V6::kOtherRemote : V6::kRemote;
+      fragment->id = i == 3 ? 0x10007 : 7;
+    }
+    CHECK_FALSE(add(f.reassembly, pairs[i].first));
+  }
+  CHECK(f.reassembly.pending() == 4);
+  for (unsigned i = 0; i < 4; ++i) {
+    check_packet<V6>(add(f.reassembly, pairs[i].second), payloads[i]);
+  }
+}
+
+TEST_CASE("reassembly: each family has its time, whichever came first") {
+  for (const bool v6_first : {true, false}) {
+    CAPTURE(v6_first);
+    Fixture f;
+    const ByteString payload(64);
+    std::vector<Fragment> firsts = {part<V4>(payload, 0, 24), part<V6>(payload, 0, 24)};
+    if (v6_first) {
+      std::swap(firsts[0], firsts[1]);
+    }
+    std::vector<ByteString> told;
+    f.reassembly.on_timeout([&told](const MacAddress& /*mac*/, sys::Bytes packet) {
+      told.emplace_back(packet.begin(), packet.end());
+    });
+    for (const Fragment& first : firsts) {
+      CHECK_FALSE(add(f.reassembly, first));
+    }
+    f.advance(seconds(30));
+    CHECK(told == std::vector<ByteString>{part<V4>(payload, 0, 24).packet()});
+    CHECK(f.reassembly.pending() == 1);
+    f.advance(seconds(29));
+    CHECK(f.reassembly.pending() == 1);
+    f.advance(seconds(1));
+    REQUIRE(told.size() == 2);
+    CHECK(told[1] == part<V6>(payload, 0, 24).packet());
+    CHECK(f.reassembly.pending() == 0);
+    CHECK(f.reassembly.bytes() == 0);
+    CHECK(f.timers.armed_count() == 0);
+  }
+}
+
 TEST_CASE("reassembly: source, destination, protocol and id keep datagrams apart") {
   Fixture f;
   std::mt19937 random(6);
@@ -332,8 +575,8 @@ TEST_CASE("reassembly: source, destination, protocol and id keep datagrams apart
     payloads.push_back(test::random_bytes(random, 100));
     pairs.emplace_back(part(payloads[i], 0, 48), part(payloads[i], 48, 100));
     for (Fragment* fragment : {&pairs[i].first, &pairs[i].second}) {
-      fragment->source = i == 1 ? sys::make_ipv4(10, 0, 2, 101) : kGuest;
-      fragment->destination = i == 2 ? sys::make_ipv4(192, 0, 2, 2) : kRemote;
+      fragment->source = i == 1 ? V4::kOther : kGuest;
+      fragment->destination = i == 2 ? V4::kOtherRemote : kRemote;
       fragment->protocol = i == 3 ? kProtocolIcmp : kProtocolUdp;
       fragment->id = i == 4 ? std::uint16_t{8} : std::uint16_t{7};
     }
@@ -350,7 +593,8 @@ TEST_CASE("reassembly: source, destination, protocol and id keep datagrams apart
   CHECK(f.reassembly.counters().reassembled == 5);
 }
 
-TEST_CASE("reassembly: what is not complete in time is forgotten, and its sender told") {
+TEST_CASE_TEMPLATE("reassembly: what is not complete in time is forgotten, and its sender told", Family, V4,
+                   V6) {
   Fixture f;
   std::mt19937 random(7);
   const ByteString payload = test::random_bytes(random, 64);
@@ -359,25 +603,25 @@ TEST_CASE("reassembly: what is not complete in time is forgotten, and its sender
     CHECK(mac == kGuestMac);
     told.emplace_back(packet.begin(), packet.end());
   });
-  const Fragment first = part(payload, 0, 24);
+  const Fragment first = part<Family>(payload, 0, 24);
   CHECK_FALSE(add(f.reassembly, first));
   f.advance(seconds(10));
-  Fragment headless = part(payload, 24, 64);
+  Fragment headless = part<Family>(payload, 24, 64);
   headless.id = 8;
   CHECK_FALSE(add(f.reassembly, headless));
 
-  f.advance(seconds(19));
+  f.advance(Family::kTimeout - seconds(11));
   CHECK(f.reassembly.pending() == 2);
   f.advance(seconds(1));
   CHECK(f.reassembly.pending() == 1);
   REQUIRE(told.size() == 1);
   CHECK(told[0] == first.packet());
-  CHECK(may_send_icmp_error(told[0]));
-  CHECK_FALSE(add(f.reassembly, part(payload, 24, 64)));  // too late: begins anew
+  CHECK((Family::kV4 ? may_send_icmp_error(told[0]) : may_send_icmp6_error(told[0])));
+  CHECK_FALSE(add(f.reassembly, part<Family>(payload, 24, 64)));  // too late: begins anew
 
   f.advance(seconds(10));
   CHECK(f.reassembly.pending() == 1);
-  f.advance(seconds(20));
+  f.advance(Family::kTimeout - seconds(10));
   CHECK(f.reassembly.pending() == 0);
   CHECK(f.reassembly.bytes() == 0);
   CHECK(f.reassembly.counters().timed_out == 3);
@@ -385,53 +629,54 @@ TEST_CASE("reassembly: what is not complete in time is forgotten, and its sender
   CHECK(f.timers.armed_count() == 0);
 }
 
-TEST_CASE("reassembly: one datagram more than allowed takes the place of the oldest") {
+TEST_CASE_TEMPLATE("reassembly: one datagram more than allowed takes the place of the oldest", Family, V4,
+                   V6) {
   Fixture f;
   std::mt19937 random(8);
   const ByteString payload = test::random_bytes(random, 64);
   for (unsigned i = 0; i <= Reassembly::kMostDatagrams; ++i) {
-    Fragment first = part(payload, 0, 32);
+    Fragment first = part<Family>(payload, 0, 32);
     first.id = static_cast<std::uint16_t>(i);
     CHECK_FALSE(add(f.reassembly, first));
   }
   CHECK(f.reassembly.pending() == Reassembly::kMostDatagrams);
   CHECK(f.reassembly.counters().evicted == 1);
-  Fragment last = part(payload, 32, 64);
+  Fragment last = part<Family>(payload, 32, 64);
   last.id = 1;
   CHECK(add(f.reassembly, last));
   last.id = 0;
   CHECK_FALSE(add(f.reassembly, last));
 }
 
-TEST_CASE("reassembly: more bytes than allowed push out the oldest") {
+TEST_CASE_TEMPLATE("reassembly: more bytes than allowed push out the oldest", Family, V4, V6) {
   Fixture f;
   const ByteString payload(65000);
   for (unsigned i = 0; i < 40; ++i) {
-    Fragment first = part(payload, 0, 64000);
+    Fragment first = part<Family>(payload, 0, 64000);
     first.id = static_cast<std::uint16_t>(i);
     CHECK_FALSE(add(f.reassembly, first));
     CHECK(f.reassembly.bytes() <= Reassembly::kMostBytes);
   }
   CHECK(f.reassembly.pending() == Reassembly::kMostBytes / 64100);
-  Fragment last = part(payload, 64000, 65000);
+  Fragment last = part<Family>(payload, 64000, 65000);
   last.id = 39;
   CHECK(add(f.reassembly, last));
 }
 
-TEST_CASE("reassembly: a flood of first fragments is bounded and hurts nobody afterwards") {
+TEST_CASE_TEMPLATE("reassembly: a flood of first fragments is bounded and hurts nobody afterwards", Family,
+                   V4, V6) {
   Fixture f;
   std::mt19937 random(9);
   const ByteString payload = test::random_bytes(random, 3000);
   std::size_t most_pending = 0;
   std::size_t most_bytes = 0;
-  Fragment fragment = part(payload, 0, 1480);
+  Fragment fragment = part<Family>(payload, 0, 1480);
   const ByteString packet = fragment.packet();
-  auto ip = decode_quoted_ip(packet);
-  REQUIRE(ip);
+  IpHeader ip = header_of(packet);
   for (unsigned i = 0; i < 100'000; ++i) {
-    ip->id = static_cast<std::uint16_t>(i);
-    ip->source = sys::Ipv4Address{kGuest.value + i / 65536};
-    REQUIRE_FALSE(f.reassembly.add({kGuestMac, *ip, packet}));
+    ip.id = i % 65536;
+    ip.source = i < 65536 ? Family::kGuest : Family::kOther;
+    REQUIRE_FALSE(f.reassembly.add({kGuestMac, ip, packet}));
     most_pending = std::max(most_pending, f.reassembly.pending());
     most_bytes = std::max(most_bytes, f.reassembly.bytes());
   }
@@ -439,12 +684,12 @@ TEST_CASE("reassembly: a flood of first fragments is bounded and hurts nobody af
   CHECK(most_bytes <= Reassembly::kMostBytes);
   CHECK(f.pool.in_use() == 0);
 
-  fragment.destination = sys::make_ipv4(198, 51, 100, 1);
+  fragment.destination = Family::kOtherRemote;
   CHECK_FALSE(add(f.reassembly, fragment));
-  Fragment last = part(payload, 1480, 3000);
+  Fragment last = part<Family>(payload, 1480, 3000);
   last.destination = fragment.destination;
   CHECK(add(f.reassembly, last));
-  f.advance(Reassembly::kTimeout);
+  f.advance(Family::kTimeout);
   CHECK(f.reassembly.pending() == 0);
   CHECK(f.reassembly.bytes() == 0);
 }
@@ -504,7 +749,7 @@ class Reference {
   bool over_ = false;
 };
 
-TEST_CASE("reassembly: random fragments fare as in a simple reference") {
+TEST_CASE_TEMPLATE("reassembly: random fragments fare as in a simple reference", Family, V4, V6) {
   std::mt19937 random(10);
   unsigned completed = 0;
   unsigned conflicts = 0;
@@ -513,7 +758,7 @@ TEST_CASE("reassembly: random fragments fare as in a simple reference") {
     Reference reference;
     const std::size_t units = 2 + random() % 6;  // of 8 bytes
     for (int i = 0; i < 40; ++i) {
-      Fragment fragment;
+      auto fragment = blank<Family>();
       // Mostly a partition of the datagram, now and then anything.
       const bool wild = random() % 24 == 0;
       const std::size_t first = random() % units;
@@ -521,13 +766,14 @@ TEST_CASE("reassembly: random fragments fare as in a simple reference") {
       fragment.offset = first * 8;
       fragment.data.assign(count * 8, static_cast<std::byte>(wild ? random() % 2 : first));
       fragment.more = wild ? random() % 2 == 0 : first + count < units;
+      fragment.more |= !Family::kV4 && first == 0;  // else it is atomic, and is no fragment
       const auto expected = reference.add(fragment);
       const FrameBufferPtr buffer = add(f.reassembly, fragment);
       REQUIRE((expected == Reference::Outcome::complete) == (buffer != nullptr));
       const bool refused = expected == Reference::Outcome::conflict || expected == Reference::Outcome::over;
       REQUIRE(f.reassembly.counters().conflicting == (refused ? 1 : 0));
       if (buffer) {
-        check_packet(buffer, reference.payload());
+        check_packet<Family>(buffer, reference.payload());
         ++completed;
         break;
       }
