@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "nat/socket_io.hpp"
+
 namespace l4n::nat {
 namespace {
 
@@ -33,13 +35,28 @@ std::uint16_t clamped_mtu(std::uint32_t mtu) noexcept {
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, 0xffff));
 }
 
-// The offender's address stands behind the entry (SO_EE_OFFENDER).
+// The offender's address stands behind the entry (SO_EE_OFFENDER); of no family when it is not known.
 std::optional<sys::IpAddress> offender_of(const cmsghdr& control) noexcept {
-  const auto address = control_data<sockaddr_in>(control, sizeof(sock_extended_err));
-  if (!address || address->sin_family != AF_INET) {
-    return std::nullopt;
+  constexpr std::size_t kAt = sizeof(sock_extended_err);
+  const std::size_t behind = control.cmsg_len - CMSG_LEN(kAt);
+  const std::size_t size = std::min(behind, sizeof(sockaddr_storage));
+  sockaddr_storage storage{};
+  std::memcpy(&storage, CMSG_DATA(&control) + kAt, size);
+  const auto endpoint = sys::from_socket_address(storage, static_cast<socklen_t>(size));
+  return endpoint ? std::optional(endpoint->address) : std::nullopt;
+}
+
+// The ICMP or ICMPv6 message that an entry tells of.
+HostError told_error(const sock_extended_err& entry, std::optional<sys::IpAddress> offender) noexcept {
+  const bool is_v4 = entry.ee_origin == SO_EE_ORIGIN_ICMP;
+  const IcmpReason reason{entry.ee_type, entry.ee_code};
+  HostError error{static_cast<int>(entry.ee_errno), reason, 0, offender};
+  if (reason == (is_v4 ? kFragmentationNeeded : kPacketTooBig)) {
+    error.mtu = clamped_mtu(entry.ee_info);
+  } else if (reason.type == (is_v4 ? IcmpType::kParameterProblem : Icmp6Type::kParameterProblem)) {
+    error.pointer = entry.ee_info;
   }
-  return sys::Ipv4Address{ntohl(address->sin_addr.s_addr)};
+  return error;
 }
 
 std::optional<HostError> error_of(const cmsghdr& control) noexcept {
@@ -47,21 +64,34 @@ std::optional<HostError> error_of(const cmsghdr& control) noexcept {
   if (!entry) {
     return std::nullopt;
   }
-  const int code = static_cast<int>(entry->ee_errno);
-  if (entry->ee_origin == SO_EE_ORIGIN_LOCAL) {
-    return local_error(code, true, clamped_mtu(entry->ee_info));
+  switch (entry->ee_origin) {
+    case SO_EE_ORIGIN_LOCAL:
+      return local_error(static_cast<int>(entry->ee_errno), control.cmsg_level == IPPROTO_IP,
+                         clamped_mtu(entry->ee_info));
+    case SO_EE_ORIGIN_ICMP:
+    case SO_EE_ORIGIN_ICMP6:
+      return told_error(*entry, offender_of(control));
+    default:
+      return std::nullopt;
   }
-  if (entry->ee_origin != SO_EE_ORIGIN_ICMP) {
-    return std::nullopt;
+}
+
+bool is_control(const cmsghdr& control, int level, int type) noexcept {
+  return control.cmsg_level == level && control.cmsg_type == type;
+}
+
+// The address of ours to which a message came, if this is what `control` tells.
+std::optional<sys::IpAddress> told_address(const cmsghdr& control) noexcept {
+  if (is_control(control, IPPROTO_IP, IP_PKTINFO)) {
+    const auto info = control_data<in_pktinfo>(control);
+    return info ? std::optional<sys::IpAddress>(sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)})
+                : std::nullopt;
   }
-  const IcmpReason reason{entry->ee_type, entry->ee_code};
-  HostError error{code, reason, 0, offender_of(control)};
-  if (reason == kFragmentationNeeded) {
-    error.mtu = clamped_mtu(entry->ee_info);
-  } else if (reason.type == IcmpType::kParameterProblem) {
-    error.pointer = entry->ee_info;
+  if (is_control(control, IPPROTO_IPV6, IPV6_PKTINFO)) {
+    const auto info = control_data<in6_pktinfo>(control);
+    return info ? std::optional<sys::IpAddress>(from_in6(info->ipi6_addr)) : std::nullopt;
   }
-  return error;
+  return std::nullopt;
 }
 
 // Source quench is deprecated (RFC 6633), and a redirect is about the host's own network.
@@ -140,19 +170,14 @@ HostError local_error(int error, bool is_v4, std::uint16_t mtu) noexcept {
 
 std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
   std::optional<HostError> error;
-  std::optional<sys::IpAddress> told;  // the address to which the ICMP message came
+  std::optional<sys::IpAddress> told;
   // CMSG_NXTHDR takes the header as writable, but only looks at it.
   auto* header = const_cast<msghdr*>(&message);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
   for (cmsghdr* control = CMSG_FIRSTHDR(header); control != nullptr; control = CMSG_NXTHDR(header, control)) {
-    if (control->cmsg_level != IPPROTO_IP) {
-      continue;
-    }
-    if (control->cmsg_type == IP_RECVERR) {
+    if (is_control(*control, IPPROTO_IP, IP_RECVERR) || is_control(*control, IPPROTO_IPV6, IPV6_RECVERR)) {
       error = error_of(*control);
-    } else if (control->cmsg_type == IP_PKTINFO) {
-      if (const auto info = control_data<in_pktinfo>(*control)) {
-        told = sys::IpAddress(sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)});
-      }
+    } else if (const auto address = told_address(*control)) {
+      told = address;
     }
   }
   if (error && error->offender && (sys::is_loopback(*error->offender) || error->offender == told)) {

@@ -1,6 +1,6 @@
 // ICMP errors on their way to the guest: what the host's kernel tells about a datagram of ours that did not
-// arrive (errno, or an entry of a socket's error queue, ip(7) IP_RECVERR), and how the guest gets to hear it
-// as if it had sent that datagram itself. For ping and UDP alike.
+// arrive (errno, or an entry of a socket's error queue, ip(7) IP_RECVERR, ipv6(7) IPV6_RECVERR), and how the
+// guest gets to hear it as if it had sent that datagram itself. For ping and UDP alike.
 #pragma once
 
 #include <sys/socket.h>
@@ -44,9 +44,9 @@ struct HostError {
 // Room for the control messages of one entry of an error queue.
 inline constexpr std::size_t kErrorControlSize = 512;
 
-// One entry, as recvmsg(2) with MSG_ERRQUEUE left it. With IP_PKTINFO set on the socket an error that the
-// host has sent to itself (no ARP answer, a closed port of its own) is recognised as such. Nothing when the
-// entry is about something else (time stamps, zero copy).
+// One entry, as recvmsg(2) with MSG_ERRQUEUE left it. With IP_PKTINFO (IPV6_RECVPKTINFO) set on the socket an
+// error that the host has sent to itself (no ARP answer, a closed port of its own) is recognised as such.
+// Nothing when the entry is about something else (time stamps, zero copy).
 [[nodiscard]] std::optional<HostError> parse_host_error(const msghdr& message) noexcept;
 
 // The packet that the guest has sent, put together again from what is remembered of it. `header` is its IP

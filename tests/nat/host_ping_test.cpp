@@ -172,7 +172,7 @@ TEST_CASE("host ping: ping sockets where the group may have them") {
             return netns::testing::failure("setup");
           }
           Setup setup;
-          if (const auto prepared = setup.host.prepare(); !prepared) {
+          if (const auto prepared = setup.host.prepare(true); !prepared) {
             return prepared.error().message();
           }
           return exchange(setup);
@@ -185,7 +185,7 @@ TEST_CASE("host ping: the raw socket otherwise") {
             return netns::testing::failure("setup");
           }
           Setup setup;
-          if (const auto prepared = setup.host.prepare(); !prepared) {
+          if (const auto prepared = setup.host.prepare(true); !prepared) {
             return prepared.error().message();
           }
           return exchange(setup);
@@ -200,7 +200,7 @@ TEST_CASE("host ping: failed sends say why") {
               return netns::testing::failure("setup");
             }
             Setup setup;
-            if (const auto prepared = setup.host.prepare(); !prepared) {
+            if (const auto prepared = setup.host.prepare(true); !prepared) {
               return prepared.error().message();
             }
             return errors(setup);
@@ -216,7 +216,7 @@ TEST_CASE("host ping: neither kind is an error, not an accident") {
           }
           Setup setup;
           Recorder recorder;
-          if (setup.host.prepare() || setup.host.open_ping(true, recorder)) {
+          if (setup.host.prepare(true) || setup.host.open_ping(true, recorder)) {
             return "opened a socket without a right to";
           }
           return "";
