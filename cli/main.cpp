@@ -99,7 +99,8 @@ int serve(const cli::Options& options) {
 
   // 3. The monitor: it follows resolv.conf and the target for us.
   netns::MonitorRequest monitor_request;
-  monitor_request.outbound_interface = cli::outbound_interface(options);
+  monitor_request.outbound_interface = cli::outbound_interface(options, true);
+  monitor_request.outbound_interface6 = cli::outbound_interface(options, false);
   monitor_request.target = std::move(guest->target);
   if (guest->socket) {
     monitor_request.socket_files.push_back(guest->socket->file());

@@ -3,36 +3,50 @@
 #include <algorithm>
 
 namespace l4n::cli {
+namespace {
 
-std::string outbound_interface(const Options& options) {
-  return options.outbound_addr ? options.outbound_addr->interface_name : std::string();
+const std::optional<OutboundSource>& source_of(const Options& options, bool is_v4) {
+  return is_v4 ? options.outbound_addr : options.outbound_addr6;
 }
 
-std::optional<std::string> missing_outbound_address(const Options& options) {
-  if (!options.outbound_addr || !options.outbound_addr->address) {
-    return std::nullopt;
+bool may_be_ours(const sys::IpAddress& wanted) {
+  const auto host = netns::read_interface_addresses({}, wanted.is_v4());
+  return !host || host->own.size() >= netns::kMaxOwnAddresses || sys::is_loopback(wanted) ||
+         std::find(host->own.begin(), host->own.end(), wanted) != host->own.end();
+}
+
+}  // namespace
+
+std::string outbound_interface(const Options& options, bool is_v4) {
+  const auto& source = source_of(options, is_v4);
+  return source ? source->interface_name : std::string();
+}
+
+std::vector<std::string> missing_outbound_addresses(const Options& options) {
+  std::vector<std::string> missing;
+  for (const bool is_v4 : {true, false}) {
+    const auto& source = source_of(options, is_v4);
+    if (source && source->address && !may_be_ours(*source->address)) {
+      missing.push_back(source->text);
+    }
   }
-  const auto host = netns::read_interface_addresses({});
-  const sys::IpAddress& wanted = *options.outbound_addr->address;
-  const bool may_be_ours = !host || host->own.size() >= netns::kMaxOwnAddresses ||
-                           std::find(host->own.begin(), host->own.end(), wanted.v4()) != host->own.end() ||
-                           sys::is_loopback(wanted);
-  return may_be_ours ? std::nullopt : std::optional(options.outbound_addr->text);
+  return missing;
 }
 
-nat::Outbound to_outbound(const netns::InterfaceAddresses& addresses) {
+nat::OutboundFamily to_outbound(const netns::InterfaceAddresses& addresses) {
   return {
       .wanted = true, .address = addresses.address, .interface_index = addresses.index, .own = addresses.own};
 }
 
-sys::Result<nat::Outbound> outbound(const Options& options) {
-  if (!options.outbound_addr) {
-    return nat::Outbound{};
+sys::Result<nat::OutboundFamily> outbound(const Options& options, bool is_v4) {
+  const auto& source = source_of(options, is_v4);
+  if (!source) {
+    return nat::OutboundFamily{};
   }
-  if (options.outbound_addr->address) {
-    return nat::Outbound{.wanted = true, .address = options.outbound_addr->address->v4()};
+  if (source->address) {
+    return nat::OutboundFamily{.wanted = true, .address = *source->address};
   }
-  auto addresses = netns::read_interface_addresses(outbound_interface(options));
+  auto addresses = netns::read_interface_addresses(source->interface_name, is_v4);
   if (!addresses) {
     return addresses.error();
   }

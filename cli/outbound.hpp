@@ -1,8 +1,8 @@
-// --outbound-addr, from the command line's words to what the host's sockets take.
+// --outbound-addr and --outbound-addr6, from the command line's words to what the host's sockets take.
 #pragma once
 
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/options.hpp"
 #include "nat/outbound.hpp"
@@ -11,16 +11,16 @@
 
 namespace l4n::cli {
 
-// The interface to follow; empty: none.
-[[nodiscard]] std::string outbound_interface(const Options& options);
+// The interface to follow for the destinations of one family; empty: none.
+[[nodiscard]] std::string outbound_interface(const Options& options, bool is_v4);
 
-// The address that was given, if this host does not have it at present. It may get it later.
-[[nodiscard]] std::optional<std::string> missing_outbound_address(const Options& options);
+// The addresses that were given and that this host does not have at present. It may get them later.
+[[nodiscard]] std::vector<std::string> missing_outbound_addresses(const Options& options);
 
 // What an interface means at present.
-[[nodiscard]] nat::Outbound to_outbound(const netns::InterfaceAddresses& addresses);
+[[nodiscard]] nat::OutboundFamily to_outbound(const netns::InterfaceAddresses& addresses);
 
-// What the options mean at present.
-[[nodiscard]] sys::Result<nat::Outbound> outbound(const Options& options);
+// What the options mean at present for the destinations of one family.
+[[nodiscard]] sys::Result<nat::OutboundFamily> outbound(const Options& options, bool is_v4);
 
 }  // namespace l4n::cli

@@ -119,7 +119,8 @@ int run(const RunOptions& options) {
     return fail(api.error());
   }
   netns::MonitorRequest monitor_request;
-  monitor_request.outbound_interface = outbound_interface(network);
+  monitor_request.outbound_interface = outbound_interface(network, true);
+  monitor_request.outbound_interface6 = outbound_interface(network, false);
   if (*api) {
     monitor_request.socket_files.push_back((*api)->file());
   }

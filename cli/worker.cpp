@@ -91,15 +91,21 @@ Result<std::unique_ptr<Worker>> Worker::create(const Options& options, GuestPort
   }
   std::unique_ptr<Worker> worker(
       new Worker(*std::move(loop), options, std::move(port), std::move(monitor), log, serves));
-  auto leave = outbound(options);
-  if (!leave) {
-    return leave.error();
+  for (const bool is_v4 : {true, false}) {
+    auto leave = outbound(options, is_v4);
+    if (!leave) {
+      return leave.error();
+    }
+    worker->set_outbound(is_v4, *std::move(leave));
   }
-  worker->set_outbound(*std::move(leave));
-  if (const auto missing = missing_outbound_address(options)) {
-    log.warning(sys::LogClass::host, "{} is no address of this host: nothing can leave from it", *missing);
+  for (const std::string& missing : missing_outbound_addresses(options)) {
+    log.warning(sys::LogClass::host, "{} is no address of this host: nothing can leave from it", missing);
   }
-  if (auto prepared = worker->host_.prepare(); !prepared) {
+  auto prepared = worker->host_.prepare(true);
+  if (prepared && options.enable_ipv6) {
+    prepared = worker->host_.prepare(false);
+  }
+  if (!prepared) {
     log.info(sys::LogClass::host, "{}: the guest can ping nobody but us", prepared.error().message());
   }
   if (auto watched = worker->watch_all(options); !watched) {
@@ -214,17 +220,18 @@ void Worker::on_message(const netns::MonitorMessage& message) {
     }
     gateway_.set_search(nameservers->search);
   } else if (const auto* addresses = std::get_if<netns::InterfaceAddresses>(&message)) {
-    set_outbound(to_outbound(*addresses));
+    set_outbound(addresses->is_v4, to_outbound(*addresses));
   } else {
     stop(0);  // nobody is left in the namespace
   }
 }
 
-void Worker::set_outbound(nat::Outbound outbound) {
-  if (outbound.wanted && outbound.address == sys::Ipv4Address{}) {
-    log_.warning(sys::LogClass::host, "the outbound interface has no address: nothing can leave");
+void Worker::set_outbound(bool is_v4, nat::OutboundFamily outbound) {
+  if (outbound.wanted && sys::is_unspecified(outbound.address)) {
+    log_.warning(sys::LogClass::host, "the outbound interface has no {} address: nothing can leave",
+                 is_v4 ? "IPv4" : "IPv6");
   }
-  host_.set_outbound(std::move(outbound));
+  host_.set_outbound(is_v4, std::move(outbound));
 }
 
 void Worker::on_port_closed() {

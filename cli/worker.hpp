@@ -56,7 +56,7 @@ class Worker {
   void on_exit_fd();
   void on_monitor();
   void on_message(const netns::MonitorMessage& message);
-  void set_outbound(nat::Outbound outbound);
+  void set_outbound(bool is_v4, nat::OutboundFamily outbound);
   void on_port_closed();
 
   sys::Log& log_;

@@ -1,5 +1,6 @@
 #include "nat/gateway.hpp"
 
+#include <cerrno>
 #include <vector>
 
 #include "stack/arp.hpp"
@@ -24,6 +25,7 @@ Gateway::Gateway(const Environment& e, const Config& config)
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
       neighbours_(link_, e.timers, policy_.gateway(), kRouterAddress),
       reassembly_(guest_tcp_.buffers(), e.timers),
+      router_(link_, neighbours_, e.timers, policy_),
       resolvers_(e.clock),
       tcp_(link_, guest_tcp_, neighbours_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_,
            config.tcp),
@@ -34,9 +36,17 @@ Gateway::Gateway(const Environment& e, const Config& config)
       udp_forwards_({link_, guest_tcp_.buffers(), neighbours_, e.host, e.timers, policy_}),
       forwards_({e.host, tcp_, udp_forwards_, neighbours_, e.timers, e.log, policy_}) {
   reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
-    link_.send_icmp_error(source_mac, policy_.gateway(), stack::IcmpType::kTimeExceeded,
+    const auto ip = stack::decode_quoted_ip(packet);
+    const std::uint8_t type =
+        ip && !ip->is_v4() ? stack::Icmp6Type::kTimeExceeded : stack::IcmpType::kTimeExceeded;
+    link_.send_icmp_error(source_mac, policy_.gateway_for(ip ? ip->source : sys::IpAddress()), type,
                           stack::IcmpTimeExceeded::kReassembly, packet);
   });
+}
+
+void Gateway::set_search(const std::vector<std::string>& domains) {
+  dhcp_.set_search(domains);
+  router_.set_search(domains);
 }
 
 Gateway::~Gateway() {
@@ -89,6 +99,10 @@ void Gateway::dispatch(stack::FrameBufferPtr frame) {
   }
   stack::Ingress ingress = stack::classify(vnet, bytes);
   const stack::IpPacket* packet = stack::ip_packet(ingress);
+  if (packet != nullptr && !packet->ip.is_v4() && !policy_.network6) {
+    on(stack::Dropped{stack::DropReason::unknown_type});
+    return;
+  }
   if (packet != nullptr && packet->group_frame && !is_group_address(policy_, packet->ip.destination)) {
     on(stack::Dropped{stack::DropReason::group_frame});
     return;
@@ -105,6 +119,10 @@ void Gateway::dispatch(stack::FrameBufferPtr frame) {
 }
 
 void Gateway::serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame) {
+  if (const stack::IpPacket* packet = stack::ip_packet(ingress);
+      packet != nullptr && !stays_in_scope(*packet)) {
+    return;
+  }
   if (const auto* segment = std::get_if<stack::TcpSegment>(&ingress)) {
     on(*segment, std::move(frame));
   } else if (const auto* datagram = std::get_if<stack::UdpDatagram>(&ingress)) {
@@ -113,15 +131,33 @@ void Gateway::serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame) 
     on(*message);
   } else if (const auto* arp = std::get_if<stack::ArpFrame>(&ingress)) {
     on(*arp);
+  } else if (const auto* problem = std::get_if<stack::IpProblem>(&ingress)) {
+    on(*problem);
   } else if (const auto* dropped = std::get_if<stack::Dropped>(&ingress)) {
     on(*dropped);
   }
+}
+
+// A link-local source means nothing behind a router (RFC 4007 9, RFC 4443 3.1 code 2).
+bool Gateway::stays_in_scope(const stack::IpPacket& packet) {
+  const stack::IpHeader& ip = packet.ip;
+  if (ip.is_v4() || !sys::is_link_local(ip.source.v6()) || sys::is_link_local(ip.destination.v6()) ||
+      sys::is_multicast(ip.destination.v6()) || is_served(policy_, ip.destination)) {
+    return true;
+  }
+  ++counters_.denied;
+  link_.send_icmp_error(packet.source_mac, policy_.gateway_for(ip.source), stack::Icmp6Type::kUnreachable,
+                        stack::Icmp6Unreachable::kBeyondScope, packet.packet);
+  return false;
 }
 
 // The whole packet, once its last fragment is here; null before.
 stack::FrameBufferPtr Gateway::reassemble(const stack::IpFragment& fragment) {
   if (!source_allowed(policy_, fragment.packet.ip.source)) {
     ++counters_.denied;
+    return nullptr;
+  }
+  if (fragment.v6) {
     return nullptr;
   }
   return reassembly_.add(fragment.packet);
@@ -203,12 +239,29 @@ void Gateway::serve_dhcp(const stack::UdpDatagram& datagram) {
   }
 }
 
+// The sender is told what is wrong with its packet.
+void Gateway::on(const stack::IpProblem& problem) {
+  const stack::IpPacket& packet = problem.packet;
+  if (!source_allowed(policy_, packet.ip.source)) {
+    ++counters_.denied;
+    return;
+  }
+  link_.send_icmp_error(packet.source_mac, policy_.gateway_for(packet.ip.source),
+                        stack::Icmp6Type::kParameterProblem, problem.problem.code, packet.packet,
+                        problem.problem.pointer, problem.problem.also_multicast);
+}
+
 void Gateway::on(const stack::IcmpMessage& message) {
+  if (Router::serves(message)) {
+    router_.on_message(message);
+    return;
+  }
   if (!source_allowed(policy_, message.packet.ip.source)) {
     ++counters_.denied;
     return;
   }
-  if (message.type != stack::IcmpType::kEchoRequest) {
+  const bool is_v4 = message.packet.ip.is_v4();
+  if (message.type != (is_v4 ? stack::IcmpType::kEchoRequest : stack::Icmp6Type::kEchoRequest)) {
     ++counters_.unserved;
     return;
   }
@@ -242,8 +295,8 @@ void Gateway::answer_echo(const stack::IcmpMessage& message) {
 }
 
 void Gateway::refuse(const stack::IpPacket& packet) {
-  link_.send_icmp_error(packet.source_mac, policy_.gateway(), stack::IcmpType::kUnreachable,
-                        stack::IcmpUnreachable::kNetwork, packet.packet);
+  send_host_error(link_, packet.source_mac, policy_.gateway_for(packet.ip.source),
+                  local_error(ENETUNREACH, packet.ip.is_v4()), packet.packet);
 }
 
 }  // namespace l4n::nat

@@ -1,5 +1,5 @@
-// Gateway: the machine that the guest sees at x.2. Reads its frames, gives each to the part that serves it,
-// and answers ARP and ping itself.
+// Gateway: the machine that the guest sees at x.2 and fd00::2. Reads its frames, gives each to the part that
+// serves it, and answers ARP and ping itself.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@
 #include "nat/policy.hpp"
 #include "nat/port_forwards.hpp"
 #include "nat/resolvers.hpp"
+#include "nat/router.hpp"
 #include "nat/tcp_nat.hpp"
 #include "nat/udp_nat.hpp"
 #include "netns/sys/event_loop.hpp"
@@ -66,8 +67,8 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   void on_port_closed(std::function<void()> action) { port_closed_ = std::move(action); }
 
   void set_resolvers(std::vector<HostTarget> servers) { resolvers_.set(std::move(servers)); }
-  // The search list that DHCP hands out.
-  void set_search(std::vector<std::string> domains) { dhcp_.set_search(std::move(domains)); }
+  // The search list that DHCP and router advertisements hand out.
+  void set_search(const std::vector<std::string>& domains);
 
   [[nodiscard]] ForwardControl& forwards() noexcept { return forwards_; }
 
@@ -78,6 +79,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const IcmpNat& icmp() const noexcept { return icmp_; }
   [[nodiscard]] const stack::Reassembly& reassembly() const noexcept { return reassembly_; }
   [[nodiscard]] const DhcpServer& dhcp() const noexcept { return dhcp_; }
+  [[nodiscard]] const Router& router() const noexcept { return router_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
   [[nodiscard]] const stack::GuestLink& link() const noexcept { return link_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -90,10 +92,12 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   void on(const stack::ArpFrame& frame);
   void on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame);
   void on(const stack::IcmpMessage& message);
+  void on(const stack::IpProblem& problem);
   void on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);
   void serve_dhcp(const stack::UdpDatagram& datagram);
   void answer_echo(const stack::IcmpMessage& message);
   void refuse(const stack::IpPacket& packet);
+  [[nodiscard]] bool stays_in_scope(const stack::IpPacket& packet);
 
   PolicyConfig policy_;
   sys::Graveyard& graveyard_;
@@ -103,6 +107,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   stack::GuestTcp guest_tcp_;
   stack::Neighbours neighbours_;
   stack::Reassembly reassembly_;
+  Router router_;
   Resolvers resolvers_;
   TcpNat tcp_;
   UdpNat udp_;

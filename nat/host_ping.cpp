@@ -1,10 +1,12 @@
 #include "nat/host_ping.hpp"
 
-#include <linux/icmp.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+
+#include <linux/icmp.h>  // after <netinet/in.h>, which it would take half of the declarations from
 
 #include <algorithm>
 #include <array>
@@ -24,67 +26,77 @@ using sys::Result;
 // What one event reads before the other descriptors get their turn.
 constexpr int kMessagesPerEvent = 32;
 constexpr std::size_t kLargestPacket = 65535;
-// An ICMP error quotes no more (RFC 1812 4.3.2.3), and no more of it reaches the guest.
-constexpr std::size_t kLargestQuote = 576;
+// An ICMP error quotes no more (RFC 1812 4.3.2.3, RFC 4443 2.4 c), and no more of it reaches the guest.
+constexpr std::size_t kLargestQuote = 1280;
 
-Result<sys::Fd> open_socket(int type) {
-  sys::Fd fd(::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP));
+enum class Kind { ping, raw };
+
+// What differs between the families, besides the names of options.
+struct Family {
+  int domain;
+  int protocol;
+  std::uint8_t request;  // ICMP types
+  std::uint8_t reply;
+  bool raw_has_ip_header;  // what arrives at a raw socket begins there (raw(7)); in IPv6 never (RFC 3542 3)
+};
+constexpr Family kIpv4{AF_INET, IPPROTO_ICMP, stack::IcmpType::kEchoRequest, stack::IcmpType::kEchoReply,
+                       true};
+constexpr Family kIpv6{AF_INET6, IPPROTO_ICMPV6, stack::Icmp6Type::kEchoRequest, stack::Icmp6Type::kEchoReply,
+                       false};
+constexpr const Family& family_of(bool is_v4) noexcept { return is_v4 ? kIpv4 : kIpv6; }
+
+Result<sys::Fd> open_socket(bool is_v4, Kind kind) {
+  const Family& family = family_of(is_v4);
+  const int type = kind == Kind::raw ? SOCK_RAW : SOCK_DGRAM;
+  sys::Fd fd(::socket(family.domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, family.protocol));
   if (!fd.valid()) {
-    return sys::errno_error(type == SOCK_RAW ? "cannot create a raw ICMP socket"
-                                             : "cannot create a ping socket");
+    return sys::errno_error(kind == Kind::raw ? "cannot create a raw ICMP socket"
+                                              : "cannot create a ping socket");
   }
   return fd;
 }
 
-// The control messages of a send: TTL, TOS and the way of this one packet (ip(7)).
-class SendControl {
- public:
-  SendControl(msghdr& message, std::uint8_t ttl, std::uint8_t tos, const OutboundChoice& leave) noexcept {
-    message.msg_control = buffer_.data();
-    message.msg_controllen = buffer_.size();
-    cmsghdr* control = CMSG_FIRSTHDR(&message);
-    fill(*control, IP_TTL, int{ttl});
-    control = CMSG_NXTHDR(&message, control);
-    fill(*control, IP_TOS, int{tos});
-    in_pktinfo way{};  // all zero is the system's choice
-    way.ipi_ifindex = static_cast<int>(leave.interface_index);
-    way.ipi_spec_dst.s_addr = htonl(leave.source.value);
-    fill(*CMSG_NXTHDR(&message, control), IP_PKTINFO, way);
+// Errors come by the error queue; of what arrives at a raw socket otherwise only the answers are of use.
+bool filter_raw_socket(int fd, bool is_v4) noexcept {
+  if (is_v4) {
+    icmp_filter filter{};
+    filter.data = ~(1U << ICMP_ECHOREPLY);
+    return ::setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof filter) == 0;
   }
+  icmp6_filter filter{};
+  ICMP6_FILTER_SETBLOCKALL(&filter);
+  ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
+  return ::setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0;
+}
 
- private:
-  template <class T>
-  static void fill(cmsghdr& control, int type, const T& value) noexcept {
-    control.cmsg_level = IPPROTO_IP;
-    control.cmsg_type = type;
-    control.cmsg_len = CMSG_LEN(sizeof value);
-    std::memcpy(CMSG_DATA(&control), &value, sizeof value);
+// A number that the kernel gives as an int or, of IPv4's TOS, as one byte.
+std::optional<std::uint8_t> small_number(const cmsghdr& control) noexcept {
+  if (control.cmsg_len >= CMSG_LEN(sizeof(int))) {
+    int value = 0;
+    std::memcpy(&value, CMSG_DATA(&control), sizeof value);
+    return static_cast<std::uint8_t>(value);
   }
+  return control.cmsg_len >= CMSG_LEN(1) ? std::optional<std::uint8_t>(*CMSG_DATA(&control)) : std::nullopt;
+}
 
-  alignas(cmsghdr)
-      std::array<std::byte, (2 * CMSG_SPACE(sizeof(int))) + CMSG_SPACE(sizeof(in_pktinfo))> buffer_{};
-};
-
-void read_ttl_and_tos(msghdr& message, EchoReply& reply) noexcept {
+void read_ttl_and_tos(msghdr& message, const IpOptions& options, EchoReply& reply) noexcept {
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
        control = CMSG_NXTHDR(&message, control)) {
-    if (control->cmsg_level != IPPROTO_IP) {
+    const auto value = small_number(*control);
+    if (control->cmsg_level != options.level || !value) {
       continue;
     }
-    if (control->cmsg_type == IP_TTL && control->cmsg_len >= CMSG_LEN(sizeof(int))) {
-      int ttl = 0;
-      std::memcpy(&ttl, CMSG_DATA(control), sizeof ttl);
-      reply.ttl = static_cast<std::uint8_t>(ttl);
-    } else if (control->cmsg_type == IP_TOS && control->cmsg_len >= CMSG_LEN(1)) {
-      reply.tos = *CMSG_DATA(control);
+    if (control->cmsg_type == options.arrived_ttl) {
+      reply.ttl = *value;
+    } else if (control->cmsg_type == options.arrived_tos) {
+      reply.tos = *value;
     }
   }
 }
 
-// All that is asked and answered here is IPv4.
-sys::Ipv4Address peer_of(const IncomingMessage& message) noexcept {
+sys::IpAddress peer_of(const IncomingMessage& message) noexcept {
   const auto endpoint = message.peer();
-  return endpoint && endpoint->address.is_v4() ? endpoint->address.v4() : sys::Ipv4Address{};
+  return endpoint ? endpoint->address : sys::IpAddress{};
 }
 
 bool is_echo(sys::Bytes message, std::uint8_t type) noexcept {
@@ -94,21 +106,26 @@ bool is_echo(sys::Bytes message, std::uint8_t type) noexcept {
 // A socket of either kind. What arrives goes to the sink.
 class EchoSocket final : private sys::EventHandler {
  public:
-  enum class Kind { ping, raw };
-
-  EchoSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, Kind kind,
+  EchoSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, bool is_v4, Kind kind,
              HostPingObserver& sink) noexcept
-      : loop_(loop), outbound_(outbound), fd_(std::move(fd)), kind_(kind), sink_(sink) {}
+      : loop_(loop),
+        outbound_(outbound),
+        fd_(std::move(fd)),
+        is_v4_(is_v4),
+        kind_(kind),
+        sink_(sink),
+        fields_(is_v4) {}
   EchoSocket(const EchoSocket&) = delete;
   EchoSocket& operator=(const EchoSocket&) = delete;
   ~EchoSocket() { loop_.forget(fd_.get()); }
 
   Result<void> start() {
     const int fd = fd_.get();
-    set_socket_option(fd, IPPROTO_IP, IP_RECVTTL, 1);
-    set_socket_option(fd, IPPROTO_IP, IP_RECVTOS, 1);
-    set_socket_option(fd, IPPROTO_IP, IP_PKTINFO, 1);  // parse_host_error() wants it
-    if (!set_socket_option(fd, IPPROTO_IP, IP_RECVERR, 1)) {
+    const IpOptions& options = ip_options(is_v4_);
+    set_socket_option(fd, options.level, options.receive_ttl, 1);
+    set_socket_option(fd, options.level, options.receive_tos, 1);
+    set_socket_option(fd, options.level, options.receive_packet_info, 1);  // parse_host_error() wants it
+    if (!set_socket_option(fd, options.level, options.receive_errors, 1)) {
       return sys::errno_error("cannot ask for the errors of a ping socket");
     }
     return loop_.add(fd, EPOLLIN, *this);
@@ -129,7 +146,7 @@ class EchoSocket final : private sys::EventHandler {
     }
     local_mtu_ = 0;
     read_errors();
-    return local_error(error, local_mtu_);
+    return local_error(error, is_v4_, local_mtu_);
   }
 
  private:
@@ -149,7 +166,7 @@ class EchoSocket final : private sys::EventHandler {
     if (!leave.possible) {
       return ENETUNREACH;
     }
-    set_dont_fragment(request.dont_fragment);
+    fields_.apply(fd_.get(), request.ttl, request.tos, request.dont_fragment);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
     std::array<std::byte, stack::kIcmpHeaderSize> header;
     std::copy_n(request.message.begin(), header.size(), header.begin());
@@ -166,20 +183,15 @@ class EchoSocket final : private sys::EventHandler {
     message.msg_namelen = address.length;
     message.msg_iov = parts.data();
     message.msg_iovlen = parts.size();
-    const SendControl control(message, request.ttl, request.tos, leave);
+    SendControl control(message);
+    if (!sys::is_unspecified(leave.source)) {
+      control.add_source(leave.source, leave.interface_index);
+    }
     if (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL) >= 0) {
       return 0;
     }
     const bool lost = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM;
     return lost ? 0 : outbound_error(leave, errno);
-  }
-
-  void set_dont_fragment(bool on) noexcept {
-    if (dont_fragment_ != on) {
-      // With DF nothing but the interface's own MTU holds a packet back: each probes the way anew.
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
-      dont_fragment_ = on;
-    }
   }
 
   bool read_reply() noexcept {
@@ -192,16 +204,15 @@ class EchoSocket final : private sys::EventHandler {
     EchoReply reply;
     reply.source = peer_of(incoming);
     reply.message = icmp_message(incoming.bytes());
-    read_ttl_and_tos(incoming.header(), reply);
-    if (is_echo(reply.message, stack::IcmpType::kEchoReply)) {
+    read_ttl_and_tos(incoming.header(), ip_options(is_v4_), reply);
+    if (is_echo(reply.message, family_of(is_v4_).reply)) {
       sink_.on_echo_reply(reply);
     }
     return true;
   }
 
-  // A raw socket's packets begin at the IP header (raw(7)).
   [[nodiscard]] sys::MutableBytes icmp_message(sys::MutableBytes received) const noexcept {
-    if (kind_ == Kind::ping || received.empty()) {
+    if (kind_ == Kind::ping || !family_of(is_v4_).raw_has_ip_header || received.empty()) {
       return received;
     }
     const std::size_t header = (sys::load_u8(&received[0]) & 0x0fU) * std::size_t{4};
@@ -225,7 +236,7 @@ class EchoSocket final : private sys::EventHandler {
       return false;
     }
     const auto error = parse_host_error(incoming.header());
-    if (error && is_echo(incoming.bytes(), stack::IcmpType::kEchoRequest)) {
+    if (error && is_echo(incoming.bytes(), family_of(is_v4_).request)) {
       sink_.on_echo_failure({*error, peer_of(incoming), incoming.bytes()});
     } else if (error) {
       local_mtu_ = error->mtu;  // a send's own failure, which quotes nothing
@@ -236,17 +247,19 @@ class EchoSocket final : private sys::EventHandler {
   sys::EventLoop& loop_;
   const Outbound& outbound_;
   sys::Fd fd_;
+  const bool is_v4_;
   const Kind kind_;
   HostPingObserver& sink_;
-  std::optional<bool> dont_fragment_;
+  SentFields fields_;
   std::uint16_t local_mtu_ = 0;  // of the last send that was too long
 };
 
 // A ping socket: the kernel hands it the answers to its own identifier only.
 class PingSocket final : public HostPing {
  public:
-  PingSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, HostPingObserver& observer) noexcept
-      : socket_(loop, outbound, std::move(fd), EchoSocket::Kind::ping, observer) {}
+  PingSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, bool is_v4,
+             HostPingObserver& observer) noexcept
+      : socket_(loop, outbound, std::move(fd), is_v4, Kind::ping, observer) {}
 
   Result<void> start() { return socket_.start(); }
 
@@ -260,12 +273,12 @@ class PingSocket final : public HostPing {
 
 }  // namespace
 
-// The raw socket hears every echo reply and error of the host; those with an identifier that is not in use
-// here belong to somebody else.
+// A raw socket hears every echo reply and error of the host in its family; those with an identifier that is
+// not in use here belong to somebody else.
 class HostPingSockets::RawSocket final : private HostPingObserver {
  public:
-  RawSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd) noexcept
-      : socket_(loop, outbound, std::move(fd), EchoSocket::Kind::raw, *this) {}
+  RawSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, bool is_v4) noexcept
+      : socket_(loop, outbound, std::move(fd), is_v4, Kind::raw, *this) {}
 
   Result<void> start() { return socket_.start(); }
 
@@ -327,37 +340,38 @@ HostPingSockets::HostPingSockets(sys::EventLoop& loop, const Outbound& outbound)
 
 HostPingSockets::~HostPingSockets() = default;
 
-Result<void> HostPingSockets::prepare() {
-  if (open_socket(SOCK_DGRAM)) {
+std::unique_ptr<HostPingSockets::RawSocket>& HostPingSockets::raw_of(bool is_v4) noexcept {
+  return is_v4 ? raw_v4_ : raw_v6_;
+}
+
+Result<void> HostPingSockets::prepare(bool is_v4) {
+  if (open_socket(is_v4, Kind::ping)) {
     return {};
   }
-  auto fd = open_socket(SOCK_RAW);
+  auto fd = open_socket(is_v4, Kind::raw);
   if (!fd) {
     return fd.error();
   }
-  // Errors come by the error queue; of what arrives otherwise only the answers are of use.
-  icmp_filter filter{};
-  filter.data = ~(1U << ICMP_ECHOREPLY);
-  if (::setsockopt((*fd).get(), SOL_RAW, ICMP_FILTER, &filter, sizeof filter) != 0) {
+  if (!filter_raw_socket((*fd).get(), is_v4)) {
     return sys::errno_error("cannot filter a raw ICMP socket");
   }
-  auto raw = std::make_unique<RawSocket>(loop_, outbound_, *std::move(fd));
+  auto raw = std::make_unique<RawSocket>(loop_, outbound_, *std::move(fd), is_v4);
   if (auto started = raw->start(); !started) {
     return started;
   }
-  raw_ = std::move(raw);
+  raw_of(is_v4) = std::move(raw);
   return {};
 }
 
-Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(HostPingObserver& observer) {
-  auto fd = open_socket(SOCK_DGRAM);
+Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(bool is_v4, HostPingObserver& observer) {
+  auto fd = open_socket(is_v4, Kind::ping);
   if (!fd) {
-    if (raw_) {
-      return raw_->open(observer);
+    if (const auto& raw = raw_of(is_v4)) {
+      return raw->open(observer);
     }
     return fd.error();
   }
-  auto ping = std::make_unique<PingSocket>(loop_, outbound_, *std::move(fd), observer);
+  auto ping = std::make_unique<PingSocket>(loop_, outbound_, *std::move(fd), is_v4, observer);
   if (auto started = ping->start(); !started) {
     return started.error();
   }

@@ -1,9 +1,9 @@
 // The seam to the host's ping, and the kernel's sockets behind it.
 //
-// Two kinds of sockets can carry an echo request. A ping socket (SOCK_DGRAM, IPPROTO_ICMP) needs no
-// privilege but the group's place in net.ipv4.ping_group_range; each has an identifier of its own, which the
-// kernel writes into what is sent. Where these are refused, one raw socket, which only root can open, is
-// shared: there we choose the identifiers.
+// Two kinds of sockets can carry an echo request. A ping socket (SOCK_DGRAM, IPPROTO_ICMP or IPPROTO_ICMPV6)
+// needs no privilege but the group's place in net.ipv4.ping_group_range, which is for both families; each has
+// an identifier of its own, which the kernel writes into what is sent. Where these are refused, one raw
+// socket for each family, which only root can open, is shared: there we choose the identifiers.
 #pragma once
 
 #include <cstdint>
@@ -19,28 +19,32 @@
 
 namespace l4n::nat {
 
-// ICMP messages are given from the ICMP header on.
+// ICMP messages are given from the ICMP header on. Their types are those of the family: 8 and 0, or in ICMPv6
+// 128 and 129.
 
 struct EchoRequest {
-  sys::Ipv4Address destination;
+  sys::IpAddress destination;
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   bool dont_fragment = false;
-  // With a correct checksum. Goes out with another identifier and the checksum that belongs to it.
+  // With a correct checksum. Goes out with another identifier and the checksum that belongs to it (of ICMPv6
+  // the kernel makes it).
   sys::Bytes message;
 };
 
 struct EchoReply {
-  sys::Ipv4Address source;
+  sys::IpAddress source;
   std::uint8_t ttl = 64;  // as it arrived
   std::uint8_t tos = 0;
-  // With the identifier of the host's side and a correct checksum; the receiver may change it.
+  // With the identifier of the host's side; the receiver may change it. The checksum is correct, but ICMPv6's
+  // covers the addresses too (RFC 4443 2.3) and the address of the host's side is not told: who hands the
+  // message on has to compute it anew.
   sys::MutableBytes message;
 };
 
 struct EchoFailure {
   HostError error;
-  sys::Ipv4Address destination;  // of the request that failed
+  sys::IpAddress destination;  // of the request that failed
   // That request with the identifier of the host's side, as far as the error quotes it: 8 bytes at least.
   sys::Bytes request;
 };
@@ -75,7 +79,7 @@ class PingHost {
   virtual ~PingHost() = default;
 
   // The observer outlives the HostPing, and this host all of them.
-  virtual sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) = 0;
+  virtual sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) = 0;
 };
 
 class HostPingSockets final : public PingHost {
@@ -84,19 +88,22 @@ class HostPingSockets final : public PingHost {
   HostPingSockets(sys::EventLoop& loop, const Outbound& outbound);
   ~HostPingSockets() override;
 
-  // Finds out whether ping sockets may be used and opens the raw socket if not. Before privileges are given
-  // up. An error means that there will be no ping (unless the group range is opened later).
-  sys::Result<void> prepare();
+  // Finds out whether ping sockets of a family may be used and opens its raw socket if not. Before privileges
+  // are given up. An error means that there will be no ping (unless the group range is opened later).
+  sys::Result<void> prepare(bool is_v4);
 
   // A ping socket if possible, else a share of the raw one.
-  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override;
+  sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) override;
 
  private:
   class RawSocket;
 
+  [[nodiscard]] std::unique_ptr<RawSocket>& raw_of(bool is_v4) noexcept;
+
   sys::EventLoop& loop_;
   const Outbound& outbound_;
-  std::unique_ptr<RawSocket> raw_;
+  std::unique_ptr<RawSocket> raw_v4_;
+  std::unique_ptr<RawSocket> raw_v6_;
 };
 
 }  // namespace l4n::nat

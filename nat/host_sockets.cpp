@@ -51,9 +51,9 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   // Null error: under way or connected.
   Result<void> start(const sys::SocketAddress& address, std::uint8_t ttl) {
     if (ttl != 0) {
-      limited_ttl_ = true;
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, ttl);
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
+      limited_ttl_ = &ip_options(address.storage.ss_family == AF_INET);
+      set_socket_option(fd_.get(), limited_ttl_->level, limited_ttl_->ttl, ttl);
+      set_socket_option(fd_.get(), limited_ttl_->level, limited_ttl_->receive_errors, 1);
     }
     set_stream_options(fd_.get());
     if (::connect(fd_.get(), address.get(), address.length) == 0) {
@@ -136,14 +136,14 @@ class KernelStream final : public HostStream, private sys::EventHandler {
       const int error = pending_error(fd_.get());
       connect_error_ = error == 0 ? ECONNABORTED : error;
       phase_ = Phase::failed;
-      if (limited_ttl_) {
+      if (limited_ttl_ != nullptr) {
         connect_failure_ = read_failure();
       }
     } else if ((events & EPOLLOUT) != 0) {
       phase_ = Phase::connected;
-      if (limited_ttl_) {  // it has arrived: the rest goes like any other connection
-        set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, -1);
-        set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 0);
+      if (limited_ttl_ != nullptr) {  // it has arrived: the rest goes like any other connection
+        set_socket_option(fd_.get(), limited_ttl_->level, limited_ttl_->ttl, -1);
+        set_socket_option(fd_.get(), limited_ttl_->level, limited_ttl_->receive_errors, 0);
       }
     }
   }
@@ -161,8 +161,8 @@ class KernelStream final : public HostStream, private sys::EventHandler {
   HostObserver* observer_;
   sys::Fd fd_;
   bool hang_up_ = false;
-  bool urgent_ = false;  // the peer has sent urgent data at least once
-  bool limited_ttl_ = false;
+  bool urgent_ = false;                     // the peer has sent urgent data at least once
+  const IpOptions* limited_ttl_ = nullptr;  // of its family, when the TTL while connecting was given
 };
 
 class KernelListener final : public HostListener, private sys::EventHandler {

@@ -14,12 +14,14 @@ class HostSockets final : public Host {
  public:
   explicit HostSockets(sys::EventLoop& loop) : loop_(loop), ping_(loop, outbound_) {}
 
-  // Where everything that the guest starts leaves from now on: new connections, and the next datagram of
-  // every socket.
-  void set_outbound(Outbound outbound) { outbound_ = std::move(outbound); }
+  // Where everything that the guest starts leaves from now on, to destinations of one family: new
+  // connections, and the next datagram of every socket.
+  void set_outbound(bool is_v4, OutboundFamily outbound) {
+    (is_v4 ? outbound_.v4 : outbound_.v6) = std::move(outbound);
+  }
 
-  // Opens what needs privileges: the raw socket for ping where ping sockets are not allowed.
-  sys::Result<void> prepare() { return ping_.prepare(); }
+  // Opens what a family needs privileges for: the raw socket for ping where ping sockets are not allowed.
+  sys::Result<void> prepare(bool is_v4) { return ping_.prepare(is_v4); }
 
   sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer) override;
   sys::Result<std::unique_ptr<HostListener>> listen(const sys::Endpoint& address,
@@ -32,8 +34,8 @@ class HostSockets final : public Host {
   sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, HostUdpObserver& observer) override {
     return bind_kernel_udp(loop_, address, observer);
   }
-  sys::Result<std::unique_ptr<HostPing>> open_ping(HostPingObserver& observer) override {
-    return ping_.open_ping(observer);
+  sys::Result<std::unique_ptr<HostPing>> open_ping(bool is_v4, HostPingObserver& observer) override {
+    return ping_.open_ping(is_v4, observer);
   }
 
  private:

@@ -22,8 +22,10 @@ struct UdpHeaderFields {
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   bool dont_fragment = false;
-  // The local address to send from; 0.0.0.0 is the system's choice. Not kept.
-  sys::Ipv4Address source{};
+  // The local address to send from; unspecified is the system's choice. Not kept.
+  sys::IpAddress source{};
+  // The interface of a link-local IPv6 destination; 0: not known, or it is another. Not kept.
+  std::uint32_t scope_id = 0;
 
   friend bool operator==(const UdpHeaderFields&, const UdpHeaderFields&) = default;
 };
@@ -45,6 +47,7 @@ class HostUdp {
     std::size_t bytes = 0;           // 0 is an empty datagram when the status is `done`
     std::uint16_t segment_size = 0;  // not 0: several datagrams of this size, the last one may be shorter
     sys::Endpoint source;
+    std::uint32_t scope_id = 0;           // the interface of a source that is link-local (IPv6), else 0
     std::optional<sys::IpAddress> local;  // the address of ours that it was sent to, where known
   };
   // An ICMP error about a datagram that was sent earlier.

@@ -7,13 +7,18 @@
 #include <cerrno>
 #include <cstring>
 
+#include "nat/socket_io.hpp"
+
 namespace l4n::nat {
 namespace {
 
+using stack::Icmp6Type;
+using stack::Icmp6Unreachable;
 using stack::IcmpType;
 using stack::IcmpUnreachable;
 
 constexpr IcmpReason kFragmentationNeeded{IcmpType::kUnreachable, IcmpUnreachable::kFragmentationNeeded};
+constexpr IcmpReason kPacketTooBig{Icmp6Type::kPacketTooBig, 0};
 
 template <class T>
 std::optional<T> control_data(const cmsghdr& control, std::size_t at = 0) noexcept {
@@ -30,13 +35,28 @@ std::uint16_t clamped_mtu(std::uint32_t mtu) noexcept {
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, 0xffff));
 }
 
-// The offender's address stands behind the entry (SO_EE_OFFENDER).
-std::optional<sys::Ipv4Address> offender_of(const cmsghdr& control) noexcept {
-  const auto address = control_data<sockaddr_in>(control, sizeof(sock_extended_err));
-  if (!address || address->sin_family != AF_INET) {
-    return std::nullopt;
+// The offender's address stands behind the entry (SO_EE_OFFENDER); of no family when it is not known.
+std::optional<sys::IpAddress> offender_of(const cmsghdr& control) noexcept {
+  constexpr std::size_t kAt = sizeof(sock_extended_err);
+  const std::size_t behind = control.cmsg_len - CMSG_LEN(kAt);
+  const std::size_t size = std::min(behind, sizeof(sockaddr_storage));
+  sockaddr_storage storage{};
+  std::memcpy(&storage, CMSG_DATA(&control) + kAt, size);
+  const auto endpoint = sys::from_socket_address(storage, static_cast<socklen_t>(size));
+  return endpoint ? std::optional(endpoint->address) : std::nullopt;
+}
+
+// The ICMP or ICMPv6 message that an entry tells of.
+HostError told_error(const sock_extended_err& entry, std::optional<sys::IpAddress> offender) noexcept {
+  const bool is_v4 = entry.ee_origin == SO_EE_ORIGIN_ICMP;
+  const IcmpReason reason{entry.ee_type, entry.ee_code};
+  HostError error{static_cast<int>(entry.ee_errno), reason, 0, offender};
+  if (reason == (is_v4 ? kFragmentationNeeded : kPacketTooBig)) {
+    error.mtu = clamped_mtu(entry.ee_info);
+  } else if (reason.type == (is_v4 ? IcmpType::kParameterProblem : Icmp6Type::kParameterProblem)) {
+    error.pointer = entry.ee_info;
   }
-  return sys::Ipv4Address{ntohl(address->sin_addr.s_addr)};
+  return error;
 }
 
 std::optional<HostError> error_of(const cmsghdr& control) noexcept {
@@ -44,32 +64,46 @@ std::optional<HostError> error_of(const cmsghdr& control) noexcept {
   if (!entry) {
     return std::nullopt;
   }
-  const int code = static_cast<int>(entry->ee_errno);
-  if (entry->ee_origin == SO_EE_ORIGIN_LOCAL) {
-    return local_error(code, clamped_mtu(entry->ee_info));
+  switch (entry->ee_origin) {
+    case SO_EE_ORIGIN_LOCAL:
+      return local_error(static_cast<int>(entry->ee_errno), control.cmsg_level == IPPROTO_IP,
+                         clamped_mtu(entry->ee_info));
+    case SO_EE_ORIGIN_ICMP:
+    case SO_EE_ORIGIN_ICMP6:
+      return told_error(*entry, offender_of(control));
+    default:
+      return std::nullopt;
   }
-  if (entry->ee_origin != SO_EE_ORIGIN_ICMP) {
-    return std::nullopt;
+}
+
+bool is_control(const cmsghdr& control, int level, int type) noexcept {
+  return control.cmsg_level == level && control.cmsg_type == type;
+}
+
+// The address of ours to which a message came, if this is what `control` tells.
+std::optional<sys::IpAddress> told_address(const cmsghdr& control) noexcept {
+  if (is_control(control, IPPROTO_IP, IP_PKTINFO)) {
+    const auto info = control_data<in_pktinfo>(control);
+    return info ? std::optional<sys::IpAddress>(sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)})
+                : std::nullopt;
   }
-  const IcmpReason reason{entry->ee_type, entry->ee_code};
-  HostError error{code, reason, 0, offender_of(control)};
-  if (reason == kFragmentationNeeded) {
-    error.mtu = clamped_mtu(entry->ee_info);
-  } else if (reason.type == IcmpType::kParameterProblem) {
-    error.pointer = static_cast<std::uint8_t>(entry->ee_info);
+  if (is_control(control, IPPROTO_IPV6, IPV6_PKTINFO)) {
+    const auto info = control_data<in6_pktinfo>(control);
+    return info ? std::optional<sys::IpAddress>(from_in6(info->ipi6_addr)) : std::nullopt;
   }
-  return error;
+  return std::nullopt;
 }
 
 // Source quench is deprecated (RFC 6633), and a redirect is about the host's own network.
-bool is_relayed(std::uint8_t type) noexcept {
-  return type == IcmpType::kUnreachable || type == IcmpType::kTimeExceeded ||
-         type == IcmpType::kParameterProblem;
+bool is_relayed(std::uint8_t type, bool is_v4) noexcept {
+  if (is_v4) {
+    return type == IcmpType::kUnreachable || type == IcmpType::kTimeExceeded ||
+           type == IcmpType::kParameterProblem;
+  }
+  return type >= Icmp6Type::kUnreachable && type <= Icmp6Type::kParameterProblem;
 }
 
-}  // namespace
-
-std::optional<IcmpReason> icmp_reason(int error) noexcept {
+std::optional<IcmpReason> icmp4_reason(int error) noexcept {
   switch (error) {
     case ENETUNREACH:
     case ENETDOWN:
@@ -89,25 +123,61 @@ std::optional<IcmpReason> icmp_reason(int error) noexcept {
   }
 }
 
-HostError local_error(int error, std::uint16_t mtu) noexcept {
-  return {error, icmp_reason(error), error == EMSGSIZE ? mtu : std::uint16_t{0}, std::nullopt};
+std::optional<IcmpReason> icmp6_reason(int error) noexcept {
+  switch (error) {
+    case ENETUNREACH:
+    case ENETDOWN:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kNoRoute};
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kAddress};
+    case ECONNREFUSED:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kPort};
+    case EMSGSIZE:
+      return kPacketTooBig;
+    case EACCES:
+    case EPERM:
+      return IcmpReason{Icmp6Type::kUnreachable, Icmp6Unreachable::kProhibited};
+    default:
+      return std::nullopt;
+  }
+}
+
+std::uint32_t second_word_v4(const HostError& error) noexcept {
+  return error.reason->type == IcmpType::kParameterProblem ? error.pointer << 24U : error.mtu;
+}
+
+std::uint32_t second_word_v6(const HostError& error) noexcept {
+  switch (error.reason->type) {
+    case Icmp6Type::kPacketTooBig:
+      return std::max<std::uint32_t>(error.mtu, stack::kIpv6MinimumMtu);
+    case Icmp6Type::kParameterProblem:
+      return error.pointer;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+std::optional<IcmpReason> icmp_reason(int error, bool is_v4) noexcept {
+  return is_v4 ? icmp4_reason(error) : icmp6_reason(error);
+}
+
+HostError local_error(int error, bool is_v4, std::uint16_t mtu) noexcept {
+  return {error, icmp_reason(error, is_v4), error == EMSGSIZE ? mtu : std::uint16_t{0}, std::nullopt};
 }
 
 std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
   std::optional<HostError> error;
-  std::optional<sys::Ipv4Address> told;  // the address to which the ICMP message came
+  std::optional<sys::IpAddress> told;
   // CMSG_NXTHDR takes the header as writable, but only looks at it.
   auto* header = const_cast<msghdr*>(&message);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
   for (cmsghdr* control = CMSG_FIRSTHDR(header); control != nullptr; control = CMSG_NXTHDR(header, control)) {
-    if (control->cmsg_level != IPPROTO_IP) {
-      continue;
-    }
-    if (control->cmsg_type == IP_RECVERR) {
+    if (is_control(*control, IPPROTO_IP, IP_RECVERR) || is_control(*control, IPPROTO_IPV6, IPV6_RECVERR)) {
       error = error_of(*control);
-    } else if (control->cmsg_type == IP_PKTINFO) {
-      if (const auto info = control_data<in_pktinfo>(*control)) {
-        told = sys::Ipv4Address{ntohl(info->ipi_addr.s_addr)};
-      }
+    } else if (const auto address = told_address(*control)) {
+      told = address;
     }
   }
   if (error && error->offender && (sys::is_loopback(*error->offender) || error->offender == told)) {
@@ -141,19 +211,19 @@ std::vector<std::byte> guest_udp_packet(stack::IpHeader header, std::uint16_t so
 
 bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
                      const HostError& error, sys::Bytes packet) noexcept {
-  if (!error.reason || !is_relayed(error.reason->type)) {
+  const bool is_v4 = gateway.is_v4();
+  if (!error.reason || !is_relayed(error.reason->type, is_v4)) {
     return false;
   }
-  const std::uint32_t second_word =
-      error.reason->type == IcmpType::kParameterProblem ? std::uint32_t{error.pointer} << 24U : error.mtu;
-  link.send_icmp_error(to, error.offender ? sys::IpAddress(*error.offender) : gateway, error.reason->type,
-                       error.reason->code, packet, second_word);
+  const bool known = error.offender && error.offender->is_v4() == is_v4;
+  link.send_icmp_error(to, known ? *error.offender : gateway, error.reason->type, error.reason->code, packet,
+                       is_v4 ? second_word_v4(error) : second_word_v6(error));
   return true;
 }
 
 void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept {
-  const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : stack::Icmp6Type::kTimeExceeded;
+  const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : Icmp6Type::kTimeExceeded;
   link.send_icmp_error(packet.source_mac, gateway, type, stack::IcmpTimeExceeded::kTransit, packet.packet);
 }
 

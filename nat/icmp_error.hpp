@@ -1,6 +1,6 @@
 // ICMP errors on their way to the guest: what the host's kernel tells about a datagram of ours that did not
-// arrive (errno, or an entry of a socket's error queue, ip(7) IP_RECVERR), and how the guest gets to hear it
-// as if it had sent that datagram itself. For ping and UDP alike.
+// arrive (errno, or an entry of a socket's error queue, ip(7) IP_RECVERR, ipv6(7) IPV6_RECVERR), and how the
+// guest gets to hear it as if it had sent that datagram itself. For ping and UDP alike.
 #pragma once
 
 #include <sys/socket.h>
@@ -25,27 +25,28 @@ struct IcmpReason {
 };
 
 // The ICMP message that stands for an errno value of a send or connect; nothing for those that say nothing
-// about the way (no memory, no descriptors).
-[[nodiscard]] std::optional<IcmpReason> icmp_reason(int error) noexcept;
+// about the way (no memory, no descriptors). Of the destination's family: ICMP (RFC 792, 1812 5.2.7.1) or
+// ICMPv6 (RFC 4443 3).
+[[nodiscard]] std::optional<IcmpReason> icmp_reason(int error, bool is_v4) noexcept;
 
 struct HostError {
   int error = 0;                     // errno value
   std::optional<IcmpReason> reason;  // what to tell the guest, if anything
-  std::uint16_t mtu = 0;             // next-hop MTU, with "fragmentation needed"; 0: not known
+  std::uint16_t mtu = 0;  // next-hop MTU, with "fragmentation needed" and "packet too big"; 0: not known
   // Who said so; nothing when it was the host itself.
-  std::optional<sys::Ipv4Address> offender;
-  std::uint8_t pointer = 0;  // the octet in error, with "parameter problem"
+  std::optional<sys::IpAddress> offender;
+  std::uint32_t pointer = 0;  // the octet in error, with "parameter problem"
 };
 
 // A send that failed at once. `mtu`: of the way, where EMSGSIZE came with one.
-[[nodiscard]] HostError local_error(int error, std::uint16_t mtu = 0) noexcept;
+[[nodiscard]] HostError local_error(int error, bool is_v4, std::uint16_t mtu = 0) noexcept;
 
 // Room for the control messages of one entry of an error queue.
 inline constexpr std::size_t kErrorControlSize = 512;
 
-// One entry, as recvmsg(2) with MSG_ERRQUEUE left it. With IP_PKTINFO set on the socket an error that the
-// host has sent to itself (no ARP answer, a closed port of its own) is recognised as such. Nothing when the
-// entry is about something else (time stamps, zero copy).
+// One entry, as recvmsg(2) with MSG_ERRQUEUE left it. With IP_PKTINFO (IPV6_RECVPKTINFO) set on the socket an
+// error that the host has sent to itself (no ARP answer, a closed port of its own) is recognised as such.
+// Nothing when the entry is about something else (time stamps, zero copy).
 [[nodiscard]] std::optional<HostError> parse_host_error(const msghdr& message) noexcept;
 
 // The packet that the guest has sent, put together again from what is remembered of it. `header` is its IP

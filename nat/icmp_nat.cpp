@@ -29,7 +29,7 @@ class AskedRing {
   [[nodiscard]] const Asked* find(const sys::IpAddress& destination, std::uint16_t sequence) const noexcept {
     for (std::size_t i = ring_.size(); i-- > 0;) {
       const Asked& asked = ring_[(oldest_ + i) % ring_.size()];
-      if (asked.sequence == sequence && asked.header.destination == destination) {
+      if (asked.sequence == sequence && sys::IpAddress(asked.header.destination) == destination) {
         return &asked;
       }
     }
@@ -50,7 +50,7 @@ class IcmpNat::Flow final : private HostPingObserver {
   [[nodiscard]] const stack::FlowKey& key() const noexcept { return key_; }
 
   sys::Result<void> open() {
-    auto ping = nat_.host_.open_ping(*this);
+    auto ping = nat_.host_.open_ping(key_.guest().address.is_v4(), *this);
     if (!ping) {
       return ping.error();
     }
@@ -63,13 +63,13 @@ class IcmpNat::Flow final : private HostPingObserver {
     mac_ = packet.source_mac;
     asked_.add({packet.ip, stack::echo_sequence(message.message), sys::load_be16(&message.message[2])});
     EchoRequest request;
-    request.destination = packet.ip.destination.v4();
+    request.destination = packet.ip.destination;
     request.ttl = static_cast<std::uint8_t>(packet.ip.ttl - 1);
     request.tos = packet.ip.tos;
     request.dont_fragment = packet.ip.dont_fragment && packet.ip.total_length <= kLargestWithDf;
     request.message = message.message;
     if (const auto error = ping_->send(request)) {
-      nat_.tell(mac_, *error, packet.packet);
+      nat_.tell(mac_, key_.guest().address, *error, packet.packet);
     } else {
       ++nat_.counters_.requests;
     }
@@ -109,7 +109,7 @@ class IcmpNat::Flow final : private HostPingObserver {
     const sys::MutableBytes message = std::span(packet).subspan(stack::ip_header_size(key_.guest().address));
     sys::store_be16(&message[2], asked->checksum);
     sys::store_be16(&message[4], guest_id());
-    nat_.tell(mac_, failure.error, packet);
+    nat_.tell(mac_, key_.guest().address, failure.error, packet);
   }
 
   IcmpNat& nat_;
@@ -205,8 +205,10 @@ void IcmpNat::on_timer() noexcept {
   }
 }
 
-void IcmpNat::tell(const stack::MacAddress& mac, const HostError& error, sys::Bytes packet) noexcept {
-  ++(send_host_error(link_, mac, policy_.gateway(), error, packet) ? counters_.errors : counters_.failed);
+void IcmpNat::tell(const stack::MacAddress& mac, const sys::IpAddress& guest, const HostError& error,
+                   sys::Bytes packet) noexcept {
+  ++(send_host_error(link_, mac, policy_.gateway_for(guest), error, packet) ? counters_.errors
+                                                                            : counters_.failed);
 }
 
 }  // namespace l4n::nat

@@ -67,7 +67,8 @@ class IcmpNat final : private sys::TimerHandler {
   // Closes the oldest of this order. A flow is never closed while its HostPing calls it.
   void close_oldest(Order& order) noexcept;
   void on_timer() noexcept override;
-  void tell(const stack::MacAddress& mac, const HostError& error, sys::Bytes packet) noexcept;
+  void tell(const stack::MacAddress& mac, const sys::IpAddress& guest, const HostError& error,
+            sys::Bytes packet) noexcept;
 
   stack::GuestLink& link_;
   PingHost& host_;

@@ -12,10 +12,7 @@
 #include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
 
-// Debian 12's <netinet/udp.h> has them; older systems do not.
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
+// Debian 12's <netinet/udp.h> has it; older systems do not.
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
@@ -23,55 +20,26 @@
 namespace l4n::nat {
 namespace {
 
-// The control messages of one send.
-class SendControl {
- public:
-  explicit SendControl(msghdr& message) noexcept : message_(message) {}
-
-  void add_segment_size(std::uint16_t size) noexcept { add(IPPROTO_UDP, UDP_SEGMENT, size); }
-  void add_source(sys::Ipv4Address source, unsigned interface_index) noexcept {
-    in_pktinfo info{};
-    info.ipi_ifindex = static_cast<int>(interface_index);
-    info.ipi_spec_dst.s_addr = htonl(source.value);
-    add(IPPROTO_IP, IP_PKTINFO, info);
-  }
-
- private:
-  template <class T>
-  void add(int level, int type, const T& value) noexcept {
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof value)> one{};
-    cmsghdr header{};
-    header.cmsg_level = level;
-    header.cmsg_type = type;
-    header.cmsg_len = CMSG_LEN(sizeof value);
-    std::memcpy(one.data(), &header, sizeof header);
-    std::memcpy(&one[CMSG_LEN(0)], &value, sizeof value);
-    std::memcpy(&space_[size_], one.data(), one.size());
-    size_ += one.size();
-    message_.msg_control = space_.data();
-    message_.msg_controllen = size_;
-  }
-
-  msghdr& message_;
-  alignas(cmsghdr)
-      std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t)) + CMSG_SPACE(sizeof(in_pktinfo))> space_{};
-  std::size_t size_ = 0;
-};
-
 class KernelUdp final : public HostUdp, private sys::EventHandler {
  public:
   // `outbound`: null for a socket that is bound to the address it sends from.
-  KernelUdp(sys::EventLoop& loop, const Outbound* outbound, HostUdpObserver& observer, sys::Fd fd) noexcept
-      : loop_(loop), outbound_(outbound), observer_(observer), fd_(std::move(fd)) {}
+  KernelUdp(sys::EventLoop& loop, bool is_v4, const Outbound* outbound, HostUdpObserver& observer,
+            sys::Fd fd) noexcept
+      : loop_(loop),
+        options_(ip_options(is_v4)),
+        outbound_(outbound),
+        observer_(observer),
+        fd_(std::move(fd)),
+        fields_(is_v4) {}
   ~KernelUdp() override { loop_.forget(fd_.get()); }
 
   sys::Result<void> start() {
     // A burst should survive until our next turn; the system cuts it to net.core.rmem_max.
     set_socket_option(fd_.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
-    set_socket_option(fd_.get(), IPPROTO_IP, IP_RECVERR, 1);
-    set_socket_option(fd_.get(), IPPROTO_IP, IP_PKTINFO, 1);  // tells errors that the host sent to itself
+    set_socket_option(fd_.get(), options_.level, options_.receive_errors, 1);
+    // Tells errors that the host sent to itself.
+    set_socket_option(fd_.get(), options_.level, options_.receive_packet_info, 1);
     set_socket_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1);  // Linux 5.0; without it datagrams come one by one
-    set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     return loop_.add(fd_.get(), EPOLLIN, *this);
   }
 
@@ -82,8 +50,8 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     if (!leave.possible) {
       return sys::IoResult::error_of(ENETUNREACH);
     }
-    apply(fields);
-    sys::SocketAddress address = sys::to_socket_address(to);
+    fields_.apply(fd_.get(), fields.ttl, fields.tos, fields.dont_fragment);
+    sys::SocketAddress address = sys::to_socket_address(to, fields.scope_id);
     msghdr message{};
     message.msg_name = &address.storage;
     message.msg_namelen = address.length;
@@ -93,7 +61,7 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     if (segment_size > 0) {
       control.add_segment_size(segment_size);
     }
-    if (leave.source != sys::Ipv4Address{}) {
+    if (!sys::is_unspecified(leave.source)) {
       control.add_source(leave.source, leave.interface_index);
     }
     sys::IoResult result = sys::write_result(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
@@ -117,12 +85,13 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     received.status = sys::IoStatus::done;
     received.bytes = message.bytes().size();
     received.source = *source;
+    received.scope_id = message.peer_scope_id();
     read_control(message.header(), received);
     return received;
   }
 
   std::optional<Failure> next_failure() noexcept override {
-    constexpr std::size_t kQuoted = 576;
+    constexpr std::size_t kQuoted = 1280;  // of IPv6, the minimum MTU (RFC 4443 2.4 c)
     std::array<std::byte, kQuoted> quoted{};
     for (;;) {
       IncomingMessage message(quoted);
@@ -142,20 +111,6 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
 
   void on_event(std::uint32_t events) noexcept override { observer_.on_udp_event((events & EPOLLERR) != 0); }
 
-  void apply(const UdpHeaderFields& fields) noexcept {
-    if (fields.ttl != fields_.ttl) {
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_TTL, fields.ttl);
-    }
-    if (fields.tos != fields_.tos) {
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_TOS, fields.tos);
-    }
-    if (fields.dont_fragment != fields_.dont_fragment) {
-      set_socket_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER,
-                        fields.dont_fragment ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
-    }
-    fields_ = fields;
-  }
-
   static void read_control(msghdr& message, Received& received) noexcept {
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
@@ -168,23 +123,32 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
         std::memcpy(&info, CMSG_DATA(header), sizeof info);
         // Where it arrived, and not its destination: a broadcast cannot be answered from.
         received.local = sys::IpAddress(sys::Ipv4Address{ntohl(info.ipi_spec_dst.s_addr)});
+      } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
+        in6_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(header), sizeof info);
+        const sys::Ipv6Address arrived = from_in6(info.ipi6_addr);
+        if (!sys::is_multicast(arrived)) {  // nor can a group
+          received.local = arrived;
+        }
       }
     }
   }
 
   sys::EventLoop& loop_;
+  const IpOptions& options_;
   const Outbound* outbound_;
   HostUdpObserver& observer_;
   sys::Fd fd_;
-  UdpHeaderFields fields_;  // as the socket has them
+  SentFields fields_;
 };
 
-}  // namespace
-
-namespace {
-
 sys::Fd udp_socket(bool is_v4) noexcept {
-  return sys::Fd(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sys::Fd fd(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd.valid() && !is_v4) {
+    // What comes by IPv4 is not for it, and a forward may listen at the same port for both.
+    set_socket_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  }
+  return fd;
 }
 
 }  // namespace
@@ -203,7 +167,7 @@ sys::Result<Host::BoundUdp> bind_kernel_udp(sys::EventLoop& loop, const sys::End
   if (!bound) {
     return sys::errno_error("cannot read the address of a UDP socket");
   }
-  auto udp = std::make_unique<KernelUdp>(loop, nullptr, observer, std::move(fd));
+  auto udp = std::make_unique<KernelUdp>(loop, address.address.is_v4(), nullptr, observer, std::move(fd));
   if (auto started = udp->start(); !started) {
     return started.error();
   }
@@ -216,7 +180,7 @@ sys::Result<std::unique_ptr<HostUdp>> open_kernel_udp(sys::EventLoop& loop, bool
   if (!fd.valid()) {
     return sys::errno_error("cannot create a UDP socket");
   }
-  auto udp = std::make_unique<KernelUdp>(loop, &outbound, observer, std::move(fd));
+  auto udp = std::make_unique<KernelUdp>(loop, is_v4, &outbound, observer, std::move(fd));
   if (auto started = udp->start(); !started) {
     return started.error();
   }

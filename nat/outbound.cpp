@@ -4,20 +4,21 @@
 #include <cerrno>
 
 namespace l4n::nat {
+
 OutboundChoice choose_outbound(const Outbound& outbound, const sys::IpAddress& destination) noexcept {
-  if (!outbound.wanted || !destination.is_v4() || sys::is_loopback(destination)) {
+  const OutboundFamily& family = destination.is_v4() ? outbound.v4 : outbound.v6;
+  if (!family.wanted || sys::is_loopback(destination)) {
     return {};
   }
-  if (outbound.address == sys::Ipv4Address{}) {
+  if (sys::is_unspecified(family.address)) {
     return {.possible = false};
   }
-  const bool inside =
-      std::find(outbound.own.begin(), outbound.own.end(), destination.v4()) != outbound.own.end();
-  return {.source = outbound.address, .interface_index = inside ? 0 : outbound.interface_index};
+  const bool inside = std::find(family.own.begin(), family.own.end(), destination) != family.own.end();
+  return {.source = family.address, .interface_index = inside ? 0 : family.interface_index};
 }
 
 int outbound_error(const OutboundChoice& choice, int error) noexcept {
-  const bool chosen = choice.source != sys::Ipv4Address{};
+  const bool chosen = !sys::is_unspecified(choice.source);
   return chosen && (error == EADDRNOTAVAIL || error == EINVAL || error == ENODEV) ? ENETUNREACH : error;
 }
 

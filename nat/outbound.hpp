@@ -1,4 +1,4 @@
-// Where the host's sockets start that serve what the guest starts: --outbound-addr.
+// Where the host's sockets start that serve what the guest starts: --outbound-addr and --outbound-addr6.
 //
 // Not for the host's loopback, which no other address can reach, and not for the resolvers, which are asked
 // in the host's own name.
@@ -10,29 +10,38 @@
 
 namespace l4n::nat {
 
-struct Outbound {
+// For the destinations of one family; all addresses are of that family.
+struct OutboundFamily {
   // Nothing was asked for: the system chooses.
   bool wanted = false;
-  // The source; 0.0.0.0 when the interface has none at present. Then nothing goes out: what was to leave by a
-  // tunnel must not leave by another way while the tunnel is down.
-  sys::Ipv4Address address{};
+  // The source; unspecified when the interface has none at present. Then nothing goes out: what was to leave
+  // by a tunnel must not leave by another way while the tunnel is down.
+  sys::IpAddress address{};
   // The interface to leave by, where the system allows the choice; 0: as the routes say.
   unsigned interface_index = 0;
   // All addresses of this host. They are reached inside it, by no interface. Only with an interface_index.
-  std::vector<sys::Ipv4Address> own{};
+  std::vector<sys::IpAddress> own{};
+
+  friend bool operator==(const OutboundFamily&, const OutboundFamily&) = default;
+};
+
+// Each family has its own option, which may name another interface.
+struct Outbound {
+  OutboundFamily v4{};
+  OutboundFamily v6{};
 
   friend bool operator==(const Outbound&, const Outbound&) = default;
 };
 
 struct OutboundChoice {
   bool possible = true;
-  sys::Ipv4Address source{};     // 0.0.0.0: the system's choice
+  sys::IpAddress source{};       // unspecified: the system's choice
   unsigned interface_index = 0;  // 0: the system's choice
 
   friend bool operator==(const OutboundChoice&, const OutboundChoice&) = default;
 };
 
-// How to leave for this destination. Pure. An IPv6 destination is always left to the system.
+// How to leave for this destination. Pure.
 [[nodiscard]] OutboundChoice choose_outbound(const Outbound& outbound,
                                              const sys::IpAddress& destination) noexcept;
 

@@ -131,7 +131,6 @@ void TcpFlow::on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept
 
 // Tells the guest why there is no connection (RFC 792, RFC 1122 4.2.3.9).
 void TcpFlow::refuse(int error) noexcept {
-  using stack::IcmpUnreachable;
   if (host_ && host_->connect_failure()) {
     nat_.send_host_error(attempt_->syn.mac, *host_->connect_failure(), attempt_->packet);
     close();
@@ -143,15 +142,12 @@ void TcpFlow::refuse(int error) noexcept {
       break;  // silence: the guest repeats its SYN, which starts us again, until it gives up itself
     case EHOSTUNREACH:
     case EHOSTDOWN:
-      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kHost, attempt_->packet);
-      break;
     case ENETUNREACH:
     case ENETDOWN:
-      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kNetwork, attempt_->packet);
-      break;
     case EACCES:
     case EPERM:
-      nat_.send_unreachable(attempt_->syn.mac, IcmpUnreachable::kProhibited, attempt_->packet);
+      nat_.send_host_error(attempt_->syn.mac, local_error(error, key_.guest().address.is_v4()),
+                           attempt_->packet);
       break;
     default:
       nat_.link().send_tcp_reset(attempt_->syn.mac, key_.remote(), key_.guest(), syn_header(attempt_->syn),

@@ -62,7 +62,8 @@ void TcpNat::open(const stack::TcpSegment& segment) {
       [[fallthrough]];
     case Verdict::unreachable:
       ++counters_.denied;
-      send_unreachable(segment.packet.source_mac, stack::IcmpUnreachable::kNetwork, segment.packet.packet);
+      send_host_error(segment.packet.source_mac, local_error(ENETUNREACH, segment.packet.ip.is_v4()),
+                      segment.packet.packet);
       return;
     case Verdict::answer_echo:
     case Verdict::drop:
@@ -184,14 +185,10 @@ void TcpNat::abandon_all() noexcept {
   }
 }
 
-// Sent by the gateway, which is the router that knows no way.
-void TcpNat::send_unreachable(const stack::MacAddress& to, std::uint8_t code, sys::Bytes packet) noexcept {
-  link_.send_icmp_error(to, policy_.gateway(), stack::IcmpType::kUnreachable, code, packet);
-}
-
 void TcpNat::send_host_error(const stack::MacAddress& to, const HostError& error,
                              sys::Bytes packet) noexcept {
-  nat::send_host_error(link_, to, policy_.gateway(), error, packet);
+  const sys::IpAddress source = stack::decode_quoted_ip(packet).value_or(stack::IpHeader{}).source;
+  nat::send_host_error(link_, to, policy_.gateway_for(source), error, packet);
 }
 
 }  // namespace l4n::nat

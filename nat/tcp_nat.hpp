@@ -73,7 +73,6 @@ class TcpNat {
   void attempt_over() noexcept { --attempts_; }
   void mark_dirty(TcpFlow& flow) noexcept;
   void bury(TcpFlow& flow) noexcept;
-  void send_unreachable(const stack::MacAddress& to, std::uint8_t code, sys::Bytes packet) noexcept;
   void send_host_error(const stack::MacAddress& to, const HostError& error, sys::Bytes packet) noexcept;
 
   stack::GuestLink& link_;

@@ -137,7 +137,7 @@ sys::IoResult UdpFlow::send_once_more_after_failure(std::span<iovec> parts,
   // What fails at once (no route, forbidden) is in no queue, and neither is the size of a batch.
   const bool own = result.status == sys::IoStatus::failed && segment_size == 0;
   if (own && !(told && result.error == EMSGSIZE)) {
-    relay_failure({local_error(result.error), batch_.to, {}});
+    relay_failure({local_error(result.error, batch_.to.address.is_v4()), batch_.to, {}});
   }
   return result;
 }

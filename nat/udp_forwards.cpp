@@ -122,6 +122,7 @@ bool UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
   used(session);
   UdpHeaderFields fields = outgoing_fields(datagram);
   fields.source = session.local;
+  fields.scope_id = session.scope_id;
   const std::size_t count = datagrams(datagram.payload.size(), datagram.segment_size);
   if (session.port->send(session.client, fields, datagram.payload, datagram.segment_size)) {
     counters_.sent += count;
@@ -205,8 +206,9 @@ void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes da
     ++owner_.counters_.lost;
     return;
   }
-  if (received.local && received.local->is_v4()) {
-    session->local = received.local->v4();
+  session->scope_id = received.scope_id;
+  if (received.local) {
+    session->local = *received.local;
   }
   const std::size_t segment_size = received.segment_size == 0 ? data.size() : received.segment_size;
   const sys::Endpoint seen = session->key.remote();

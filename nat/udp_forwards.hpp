@@ -66,7 +66,8 @@ class UdpForwards {
     stack::FlowKey key;  // the guest's endpoint, and the client as the guest sees it
     Port* port = nullptr;
     sys::Endpoint client;
-    sys::Ipv4Address local;  // the client's last datagram was sent to this address of ours
+    std::uint32_t scope_id = 0;  // of the client, as HostUdp::Received has it
+    sys::IpAddress local;        // the client's last datagram was sent to this address of ours
     sys::Time last_used{};
     std::list<Session*>::iterator place;
   };

@@ -1,5 +1,7 @@
 #include "nat/udp_nat.hpp"
 
+#include <cerrno>
+
 #include "stack/packet.hpp"
 
 namespace l4n::nat {
@@ -30,8 +32,8 @@ void UdpNat::on_datagram(const stack::UdpDatagram& datagram, const sys::Endpoint
   if (flow != nullptr) {
     flow->on_datagram(datagram, to, std::move(frame));
   } else {
-    link_.send_icmp_error(datagram.packet.source_mac, policy_.gateway(), stack::IcmpType::kUnreachable,
-                          stack::IcmpUnreachable::kProhibited, datagram.packet.packet);
+    send_host_error(link_, datagram.packet.source_mac, policy_.gateway_for(guest.address),
+                    local_error(EACCES, guest.address.is_v4()), datagram.packet.packet);
   }
 }
 
@@ -105,7 +107,7 @@ std::optional<sys::Endpoint> UdpNat::visible_source(const sys::Endpoint& source)
   if (!policy_.host_loopback) {
     return std::nullopt;
   }
-  return sys::Endpoint{policy_.gateway(), source.port};
+  return sys::Endpoint{policy_.gateway_for(source.address), source.port};
 }
 
 }  // namespace l4n::nat

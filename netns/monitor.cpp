@@ -69,7 +69,7 @@ class Outbox final : private sys::EventHandler {
     flush();
   }
   void put(InterfaceAddresses message) {
-    addresses_ = std::move(message);
+    (message.is_v4 ? addresses_ : addresses6_) = std::move(message);
     flush();
   }
 
@@ -100,10 +100,13 @@ class Outbox final : private sys::EventHandler {
     if (!nameservers_ && addresses_ && send(*addresses_)) {
       addresses_.reset();
     }
-    if (!nameservers_ && !addresses_ && gone_ && send(*gone_)) {
+    if (!nameservers_ && !addresses_ && addresses6_ && send(*addresses6_)) {
+      addresses6_.reset();
+    }
+    if (!nameservers_ && !addresses_ && !addresses6_ && gone_ && send(*gone_)) {
       gone_.reset();
     }
-    const bool waiting = nameservers_ || addresses_ || gone_;
+    const bool waiting = nameservers_ || addresses_ || addresses6_ || gone_;
     if (waiting != waiting_) {
       waiting_ = waiting;
       static_cast<void>(loop_.modify(channel_, EPOLLIN | EPOLLRDHUP | (waiting ? EPOLLOUT : 0U)));
@@ -122,6 +125,7 @@ class Outbox final : private sys::EventHandler {
   int channel_;
   std::optional<Nameservers> nameservers_;
   std::optional<InterfaceAddresses> addresses_;
+  std::optional<InterfaceAddresses> addresses6_;
   std::optional<TargetGone> gone_;
   bool waiting_ = false;
 };
@@ -224,11 +228,16 @@ Result<void> run_monitor(MonitorRequest request, int channel) {
     target.emplace(**loop, std::move(*request.target), [&outbox] { outbox.put(TargetGone{}); });
     target->start();
   }
-  std::optional<AddressWatch> addresses;
-  if (!request.outbound_interface.empty()) {
-    addresses.emplace(**loop, std::move(request.outbound_interface),
-                      [&outbox](const InterfaceAddresses& now) { outbox.put(now); });
-    if (auto started = addresses->start(); !started) {
+  std::array<std::optional<AddressWatch>, 2> addresses;
+  for (const bool is_v4 : {true, false}) {
+    std::string& interface = is_v4 ? request.outbound_interface : request.outbound_interface6;
+    if (interface.empty()) {
+      continue;
+    }
+    AddressWatch& watch = addresses.at(is_v4 ? 0 : 1)
+                              .emplace(**loop, std::move(interface), is_v4,
+                                       [&outbox](const InterfaceAddresses& now) { outbox.put(now); });
+    if (auto started = watch.start(); !started) {
       return started.error();
     }
   }

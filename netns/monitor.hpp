@@ -1,6 +1,6 @@
 // The monitor: a child of the worker that stays outside the packet path and outside the sandbox.
 //
-// It follows resolv.conf, the target's end and the outbound interface's addresses, and tells the worker over
+// It follows resolv.conf, the target's end and the outbound interfaces' addresses, and tells the worker over
 // a socketpair. It holds none of the descriptors it inherited (but for a stderr that is no pipe, where it has
 // something to say), so nobody who waits for the end of the worker's stdio, ready or exit descriptor waits
 // for the monitor. Each of the two ends when the other does, SIGKILL included: the socketpair tells. Last of
@@ -27,8 +27,10 @@ struct MonitorRequest {
   std::string resolv_conf_path = "/etc/resolv.conf";
   std::optional<WatchedTarget> target;   // nothing to watch where the TAP or a socket was handed to us
   std::vector<SocketFile> socket_files;  // removed when the worker has ended, however it did
-  std::string outbound_interface;        // told by InterfaceAddresses, now and when it changes; empty: none
-  bool report_seccomp = false;           // says on stderr (see WorkerEnd) when seccomp has killed the worker
+  // For IPv4 and IPv6: told by InterfaceAddresses, now and when it changes; empty: none.
+  std::string outbound_interface;
+  std::string outbound_interface6;
+  bool report_seccomp = false;  // says on stderr (see WorkerEnd) when seccomp has killed the worker
 };
 
 // The worker's end.

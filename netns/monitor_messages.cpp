@@ -78,15 +78,35 @@ std::optional<MonitorMessage> read_nameservers(sys::ByteReader& in) {
   return m;
 }
 
+sys::IpAddress read_address(sys::ByteReader& in, bool is_v4) {
+  if (is_v4) {
+    return sys::Ipv4Address{in.be32()};
+  }
+  sys::Ipv6Address v6;
+  const sys::Bytes bytes = in.bytes(v6.bytes.size());
+  std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(v6.bytes)).begin());
+  return v6;
+}
+
+void write_address(sys::ByteWriter& out, const sys::IpAddress& address) {
+  if (address.is_v4()) {
+    out.be32(address.v4().value);
+  } else {
+    out.bytes(std::as_bytes(std::span(address.v6().bytes)));
+  }
+}
+
 std::optional<MonitorMessage> read_interface(sys::ByteReader& in) {
   InterfaceAddresses m;
+  const std::uint8_t family = in.u8();
+  m.is_v4 = family == kV4;
   m.index = in.be32();
-  m.address.value = in.be32();
+  m.address = read_address(in, m.is_v4);
   const std::size_t count = in.u8();
   for (std::size_t i = 0; i < count && !in.failed(); ++i) {
-    m.own.push_back({in.be32()});
+    m.own.push_back(read_address(in, m.is_v4));
   }
-  if (in.failed() || in.left() != 0) {
+  if (in.failed() || in.left() != 0 || (family != kV4 && family != kV6)) {
     return std::nullopt;
   }
   return m;
@@ -116,15 +136,19 @@ bool write(sys::ByteWriter& out, const TargetGone& /*m*/) {
 }
 
 bool write(sys::ByteWriter& out, const InterfaceAddresses& m) {
-  if (m.own.size() > kMaxOwnAddresses) {
+  const bool one_family =
+      m.address.is_v4() == m.is_v4 &&
+      std::all_of(m.own.begin(), m.own.end(), [&m](const sys::IpAddress& a) { return a.is_v4() == m.is_v4; });
+  if (m.own.size() > kMaxOwnAddresses || !one_family) {
     return false;
   }
   out.u8(kInterfaceAddresses);
+  out.u8(m.is_v4 ? kV4 : kV6);
   out.be32(m.index);
-  out.be32(m.address.value);
+  write_address(out, m.address);
   out.u8(static_cast<std::uint8_t>(m.own.size()));
-  for (const sys::Ipv4Address& address : m.own) {
-    out.be32(address.value);
+  for (const sys::IpAddress& address : m.own) {
+    write_address(out, address);
   }
   return true;
 }

@@ -5,8 +5,8 @@
 //   Nameservers: byte 2 = count, then per server: family (4 or 6), scope id (be32), address in 16 bytes
 //   (an IPv4 address in the first four, the rest zero); then the number of search domains, and per domain its
 //   length in one byte and its text
-//   InterfaceAddresses: index (be32), address (be32), then the number of the host's own addresses in one
-//   byte, and each (be32)
+//   InterfaceAddresses: family (4 or 6), index (be32), address, then the number of the host's own addresses
+//   in one byte, and each; an address has the 4 or 16 bytes of its family
 #pragma once
 
 #include <cstddef>
@@ -47,9 +47,9 @@ using MonitorMessage = std::variant<Nameservers, TargetGone, InterfaceAddresses>
 
 inline constexpr std::size_t kNameserverSize = 21;
 inline constexpr std::size_t kMaxSearchDomains = 8;
-inline constexpr std::size_t kMaxMonitorMessage =
-    4 + (2 * kMaxNameserversPerFamily * kNameserverSize) + (kMaxSearchDomains * 256);
-static_assert(kMaxMonitorMessage >= 2 + 4 + 4 + 1 + (kMaxOwnAddresses * 4));
+inline constexpr std::size_t kMaxMonitorMessage = 2 + 1 + 4 + 16 + 1 + (kMaxOwnAddresses * 16);
+static_assert(kMaxMonitorMessage >=
+              4 + (2 * kMaxNameserversPerFamily * kNameserverSize) + (kMaxSearchDomains * 256));
 
 // Bytes written to `out`; 0 when `out` is too small or the message exceeds its limits.
 [[nodiscard]] std::size_t encode(const MonitorMessage& message, sys::MutableBytes out);

@@ -151,8 +151,9 @@ void add_sockets(Rules& rules) {
       {AF_INET, SOCK_STREAM, 0, "TCP"},
       {AF_INET, SOCK_DGRAM, 0, "UDP"},
       {AF_INET, SOCK_DGRAM, IPPROTO_ICMP, "ping"},
-      {AF_INET6, SOCK_STREAM, 0, "TCP over IPv6: forwards, name servers"},
-      {AF_INET6, SOCK_DGRAM, 0, "UDP over IPv6: name servers"},
+      {AF_INET6, SOCK_STREAM, 0, "TCP over IPv6"},
+      {AF_INET6, SOCK_DGRAM, 0, "UDP over IPv6"},
+      {AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6, "ping over IPv6"},
   });
   constexpr std::uint64_t kTypeOnly = kInt & ~std::uint64_t{SOCK_NONBLOCK | SOCK_CLOEXEC};
   for (const Kind& kind : kKinds) {
@@ -188,7 +189,14 @@ void add_socket_options(Rules& rules) {
       {IPPROTO_IP, IP_RECVTTL, "the TTL of a ping's answer"},
       {IPPROTO_IP, IP_RECVTOS, "the TOS of a ping's answer"},
       {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "--outbound-addr"},
-      {IPPROTO_IPV6, IPV6_V6ONLY, "IPv6 forwards beside IPv4 ones"},
+      {IPPROTO_IPV6, IPV6_V6ONLY, "IPv6 sockets take no IPv4"},
+      {IPPROTO_IPV6, IPV6_UNICAST_HOPS, "the guest's hop limit"},
+      {IPPROTO_IPV6, IPV6_TCLASS, "the guest's traffic class"},
+      {IPPROTO_IPV6, IPV6_MTU_DISCOVER, "whether the host may fragment"},
+      {IPPROTO_IPV6, IPV6_RECVERR, "ICMPv6 errors come to the error queue"},
+      {IPPROTO_IPV6, IPV6_RECVPKTINFO, "the address that a datagram was sent to"},
+      {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, "the hop limit of a ping's answer"},
+      {IPPROTO_IPV6, IPV6_RECVTCLASS, "the traffic class of a ping's answer"},
   });
   for (const Option& option : kSet) {
     rules.push_back({"setsockopt", {is_signed(1, option.level), is_signed(2, option.name)}, 0, option.why});

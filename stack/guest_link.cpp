@@ -11,9 +11,7 @@ namespace {
 
 constexpr std::size_t kLinkHeaderSize = VnetHeader::kSize + kEthernetHeaderSize;
 constexpr std::size_t kLargestIcmpError = 576;
-constexpr std::size_t kLargestIcmp6Error = 1280;  // RFC 4443 2.4 c: the minimum MTU
-constexpr std::size_t kIpv6FragmentHeaderSize = 8;
-constexpr std::uint8_t kIpv6FragmentHeader = 44;
+constexpr std::size_t kLargestIcmp6Error = kIpv6MinimumMtu;  // RFC 4443 2.4 c
 // The pieces of one payload: a transport header and the data behind it.
 constexpr std::size_t kMostPayloadPieces = 2;
 
@@ -66,12 +64,14 @@ void encode_fragment(sys::MutableBytes out, IpHeader header, std::size_t size) n
     return;
   }
   const std::uint8_t protocol = header.protocol;
-  header.protocol = kIpv6FragmentHeader;
-  sys::ByteWriter w(out.subspan(encode_ip(out, header, size + kIpv6FragmentHeaderSize)));
-  w.u8(protocol);
-  w.u8(0);
-  w.be16(static_cast<std::uint16_t>(header.fragment_offset | (header.more_fragments ? 1U : 0U)));
-  w.be32(header.id);
+  header.protocol = kProtocolFragment;
+  const std::size_t fixed = encode_ip(out, header, size + kIpv6FragmentHeaderSize);
+  Ipv6Fragment fragment;
+  fragment.offset = header.fragment_offset;
+  fragment.more = header.more_fragments;
+  fragment.id = header.id;
+  fragment.next_header = protocol;
+  encode_ipv6_fragment(out.subspan(fixed), fragment);
 }
 
 }  // namespace
@@ -170,9 +170,10 @@ void GuestLink::send_fragments(const MacAddress& to, IpHeader header, std::span<
 }
 
 void GuestLink::send_icmp_error(const MacAddress& to, const sys::IpAddress& source, std::uint8_t type,
-                                std::uint8_t code, sys::Bytes original, std::uint32_t second_word) noexcept {
+                                std::uint8_t code, sys::Bytes original, std::uint32_t second_word,
+                                bool also_multicast) noexcept {
   const auto ip = decode_quoted_ip(original);
-  if (!ip || ip->is_v4() != source.is_v4() || !may_send_ip_error(original)) {
+  if (!ip || ip->is_v4() != source.is_v4() || !may_send_ip_error(original, also_multicast)) {
     return;
   }
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below

@@ -53,11 +53,13 @@ class GuestLink {
   void send_icmp(const MacAddress& to, IpHeader header, sys::MutableBytes message) noexcept;
   // An ICMP error (RFC 792, RFC 4443) from `source` that quotes `original`, the guest's own packet from its
   // IP header on, as far as 576 bytes allow (RFC 1812 4.3.2.3), IPv6 1280; `original` may be cut short
-  // already. Nothing is sent where may_send_ip_error() forbids it. `second_word` of the ICMP header: with
+  // already. Nothing is sent where may_send_ip_error() forbids it; `also_multicast` is for that.
+  // `second_word` of the ICMP header: with
   // "fragmentation needed" and "packet too big" the next-hop MTU, with "parameter problem" the pointer (of
   // ICMP in the first octet).
   void send_icmp_error(const MacAddress& to, const sys::IpAddress& source, std::uint8_t type,
-                       std::uint8_t code, sys::Bytes original, std::uint32_t second_word = 0) noexcept;
+                       std::uint8_t code, sys::Bytes original, std::uint32_t second_word = 0,
+                       bool also_multicast = false) noexcept;
   // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones);
   // at most 65,507 bytes of payload, in fragments where the MTU wants it.
   void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,

@@ -24,7 +24,8 @@ Ingress udp_datagram(const VnetHeader& vnet, const IpPacket& ip) noexcept {
     return Dropped{DropReason::bad_transport_header};
   }
   const sys::Bytes datagram = ip.payload().first(udp->length);
-  if (udp->checksum != 0 && !vnet.checksum_trusted() &&
+  const bool may_lack = ip.ip.is_v4() && udp->checksum == 0;  // not with IPv6 (RFC 8200 8.1)
+  if (!may_lack && !vnet.checksum_trusted() &&
       !transport_checksum_valid(ip.ip.source, ip.ip.destination, kProtocolUdp, datagram)) {
     return Dropped{DropReason::bad_checksum};
   }
@@ -32,12 +33,17 @@ Ingress udp_datagram(const VnetHeader& vnet, const IpPacket& ip) noexcept {
   return UdpDatagram{ip, *udp, datagram.subspan(kUdpHeaderSize), several ? vnet.gso_size : std::uint16_t{0}};
 }
 
+bool icmp_checksum_valid(const IpHeader& ip, sys::Bytes message) noexcept {
+  return ip.is_v4() ? internet_checksum(message) == 0
+                    : transport_checksum_valid(ip.source, ip.destination, kProtocolIcmp6, message);
+}
+
 Ingress icmp_message(const IpPacket& ip) noexcept {
   const sys::Bytes message = ip.payload();
   if (message.size() < kIcmpHeaderSize) {
     return Dropped{DropReason::bad_transport_header};
   }
-  if (internet_checksum(message) != 0) {
+  if (!icmp_checksum_valid(ip.ip, message)) {
     return Dropped{DropReason::bad_checksum};
   }
   return IcmpMessage{ip, sys::load_u8(&message[0]), sys::load_u8(&message[1]), message};
@@ -48,10 +54,24 @@ Ingress ip_fragment(const IpPacket& ip) noexcept {
     case kProtocolTcp:
     case kProtocolUdp:
     case kProtocolIcmp:
-      return IpFragment{ip};
+      return IpFragment{ip, std::nullopt};
     default:
       return Dropped{DropReason::unknown_protocol};
   }
+}
+
+// A whole packet, by what is behind its IP headers.
+Ingress transport(const VnetHeader& vnet, const IpPacket& ip, sys::MutableBytes packet) noexcept {
+  if (ip.ip.protocol == kProtocolTcp) {
+    return tcp_segment(vnet, ip, packet.subspan(ip.ip.header_length));
+  }
+  if (ip.ip.protocol == kProtocolUdp) {
+    return udp_datagram(vnet, ip);
+  }
+  if (ip.ip.protocol == icmp_protocol(ip.ip.source)) {
+    return icmp_message(ip);
+  }
+  return Dropped{DropReason::unknown_protocol};
 }
 
 Ingress ipv4_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
@@ -60,21 +80,30 @@ Ingress ipv4_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
   if (!ip) {
     return Dropped{DropReason::bad_ip_header};
   }
-  const IpPacket common{ethernet.source, to_ip_header(*ip), packet.first(ip->total_length),
-                        is_multicast(ethernet.destination)};
-  if (ip->is_fragment()) {
-    return ip_fragment(common);
+  const sys::MutableBytes whole = packet.first(ip->total_length);
+  const IpPacket common{ethernet.source, to_ip_header(*ip), whole, is_multicast(ethernet.destination)};
+  return ip->is_fragment() ? ip_fragment(common) : transport(vnet, common, whole);
+}
+
+Ingress ipv6_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
+                    sys::MutableBytes packet) noexcept {
+  const DecodedIpv6 decoded = decode_ipv6(packet);
+  if (const auto* refusal = std::get_if<Ipv6Refusal>(&decoded)) {
+    return Dropped{*refusal == Ipv6Refusal::malformed ? DropReason::bad_ip_header : DropReason::ip_option};
   }
-  switch (ip->protocol) {
-    case kProtocolTcp:
-      return tcp_segment(vnet, common, packet.first(ip->total_length).subspan(ip->header_length));
-    case kProtocolUdp:
-      return udp_datagram(vnet, common);
-    case kProtocolIcmp:
-      return icmp_message(common);
-    default:
-      return Dropped{DropReason::unknown_protocol};
+  const bool to_group = is_multicast(ethernet.destination);
+  if (const auto* problem = std::get_if<Ipv6ParameterProblem>(&decoded)) {
+    const auto ip = decode_quoted_ip(packet);
+    return ip ? Ingress(IpProblem{{ethernet.source, *ip, packet, to_group}, *problem})
+              : Ingress(Dropped{DropReason::bad_ip_header});
   }
+  const auto& ip = std::get<Ipv6Headers>(decoded);
+  const sys::MutableBytes whole = packet.first(ip.total_length);
+  const IpPacket common{ethernet.source, to_ip_header(ip), whole, to_group};
+  if (ip.fragment) {
+    return IpFragment{common, ip.fragment};
+  }
+  return transport(vnet, common, whole);
 }
 
 }  // namespace
@@ -101,6 +130,8 @@ const char* to_string(DropReason reason) noexcept {
       return "unknown IP protocol";
     case DropReason::group_frame:
       return "broadcast frame with a packet for one host";
+    case DropReason::ip_option:
+      return "IPv6 option that wants to be dropped";
     case DropReason::count:
       break;
   }
@@ -124,6 +155,8 @@ Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept {
       return ArpFrame{ethernet->source, packet};
     case kEtherTypeIpv4:
       return ipv4_packet(vnet, *ethernet, packet);
+    case kEtherTypeIpv6:
+      return ipv6_packet(vnet, *ethernet, packet);
     default:
       return Dropped{DropReason::unknown_type};
   }
@@ -138,6 +171,9 @@ const IpPacket* ip_packet(const Ingress& ingress) noexcept {
   }
   if (const auto* message = std::get_if<IcmpMessage>(&ingress)) {
     return &message->packet;
+  }
+  if (const auto* problem = std::get_if<IpProblem>(&ingress)) {
+    return &problem->packet;
   }
   const auto* fragment = std::get_if<IpFragment>(&ingress);
   return fragment == nullptr ? nullptr : &fragment->packet;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <variant>
 
 #include "netns/sys/bytes.hpp"
@@ -18,13 +19,14 @@ enum class DropReason : std::uint8_t {
   short_frame,
   bad_source_mac,  // multicast source
   not_for_us,      // unicast to another station
-  unknown_type,    // neither ARP nor IPv4
+  unknown_type,    // neither ARP nor IP
   bad_arp,
   bad_ip_header,
   bad_transport_header,
   bad_checksum,
   unknown_protocol,
   group_frame,  // a broadcast or multicast frame that carries a packet for one host
+  ip_option,    // an unknown IPv6 option that wants the packet dropped (RFC 8200 4.2)
   count,
 };
 [[nodiscard]] const char* to_string(DropReason reason) noexcept;
@@ -54,6 +56,7 @@ struct IpPacket {
 // looked at.
 struct IpFragment {
   IpPacket packet;
+  std::optional<Ipv6Fragment> v6;  // the fragment header of IPv6
 };
 
 struct TcpSegment {
@@ -80,6 +83,7 @@ struct UdpDatagram {
   }
 };
 
+// ICMP, or ICMPv6 where the addresses are IPv6.
 struct IcmpMessage {
   IpPacket packet;
   std::uint8_t type = 0;
@@ -87,7 +91,14 @@ struct IcmpMessage {
   sys::Bytes message;  // from the ICMP header on
 };
 
-using Ingress = std::variant<Dropped, ArpFrame, IpFragment, TcpSegment, UdpDatagram, IcmpMessage>;
+// An IPv6 packet whose sender wants to be told what is wrong with it (RFC 4443 3.4). Of `packet`, only the
+// addresses have been read.
+struct IpProblem {
+  IpPacket packet;
+  Ipv6ParameterProblem problem;
+};
+
+using Ingress = std::variant<Dropped, ArpFrame, IpFragment, TcpSegment, UdpDatagram, IcmpMessage, IpProblem>;
 
 // The IP packet that it is, or null.
 [[nodiscard]] const IpPacket* ip_packet(const Ingress& ingress) noexcept;

@@ -1,6 +1,11 @@
 #include "stack/ip_header.hpp"
 
 namespace l4n::stack {
+namespace {
+
+bool is_ipv6(sys::Bytes packet) noexcept { return !packet.empty() && sys::load_u8(&packet[0]) >> 4U == 6; }
+
+}  // namespace
 
 IpHeader to_ip_header(const Ipv4Header& v4) noexcept {
   IpHeader ip;
@@ -18,7 +23,29 @@ IpHeader to_ip_header(const Ipv4Header& v4) noexcept {
   return ip;
 }
 
+IpHeader to_ip_header(const Ipv6Headers& v6) noexcept {
+  IpHeader ip;
+  ip.source = v6.source;
+  ip.destination = v6.destination;
+  ip.protocol = v6.protocol;
+  ip.ttl = v6.hop_limit;
+  ip.tos = v6.traffic_class;
+  ip.dont_fragment = !v6.fragment;
+  if (v6.fragment) {
+    ip.id = v6.fragment->id;
+    ip.more_fragments = v6.fragment->more;
+    ip.fragment_offset = v6.fragment->offset;
+  }
+  ip.header_length = v6.header_length;
+  ip.total_length = v6.total_length;
+  return ip;
+}
+
 std::optional<IpHeader> decode_quoted_ip(sys::Bytes packet) noexcept {
+  if (is_ipv6(packet)) {
+    const auto v6 = decode_quoted_ipv6(packet);
+    return v6 ? std::optional(to_ip_header(*v6)) : std::nullopt;
+  }
   const auto v4 = decode_quoted_ipv4(packet);
   return v4 ? std::optional(to_ip_header(*v4)) : std::nullopt;
 }
@@ -39,16 +66,19 @@ std::size_t encode_ip(sys::MutableBytes out, const IpHeader& header, std::size_t
     encode_ipv4(out, v4);
     return kIpv4HeaderSize;
   }
-  sys::ByteWriter w(out);
-  w.be32(0x60000000U | std::uint32_t{header.tos} << 20U);
-  w.be16(static_cast<std::uint16_t>(payload));
-  w.u8(header.protocol);
-  w.u8(header.ttl);
-  w.bytes(std::as_bytes(std::span(header.source.v6().bytes)));
-  w.bytes(std::as_bytes(std::span(header.destination.v6().bytes)));
+  Ipv6Headers v6;
+  v6.source = header.source.v6();
+  v6.destination = header.destination.v6();
+  v6.protocol = header.protocol;
+  v6.hop_limit = header.ttl;
+  v6.traffic_class = header.tos;
+  v6.total_length = static_cast<std::uint32_t>(kIpv6HeaderSize + payload);
+  encode_ipv6(out, v6);
   return kIpv6HeaderSize;
 }
 
-bool may_send_ip_error(sys::Bytes packet) noexcept { return may_send_icmp_error(packet); }
+bool may_send_ip_error(sys::Bytes packet, bool also_multicast) noexcept {
+  return is_ipv6(packet) ? may_send_icmp6_error(packet, also_multicast) : may_send_icmp_error(packet);
+}
 
 }  // namespace l4n::stack

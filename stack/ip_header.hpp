@@ -8,6 +8,7 @@
 
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/ip_address.hpp"
+#include "stack/ipv6_header.hpp"
 #include "stack/packet.hpp"
 
 namespace l4n::stack {
@@ -42,6 +43,7 @@ struct IpHeader {
 };
 
 [[nodiscard]] IpHeader to_ip_header(const Ipv4Header& v4) noexcept;
+[[nodiscard]] IpHeader to_ip_header(const Ipv6Headers& v6) noexcept;
 
 // The header of a packet of which only the beginning may be there, as ICMP errors quote it.
 [[nodiscard]] std::optional<IpHeader> decode_quoted_ip(sys::Bytes packet) noexcept;
@@ -53,7 +55,7 @@ std::size_t encode_ip(sys::MutableBytes out, const IpHeader& header, std::size_t
 // Whether an ICMP error may be sent about `packet` (from its IP header on, whole or as far as it is there):
 // never about an ICMP error, a fragment other than the first, a broadcast or multicast destination, or a
 // source that is not one host (RFC 1122 3.2.2, RFC 4443 2.4 e). A subnet's own broadcast address is the
-// policy's to know.
-[[nodiscard]] bool may_send_ip_error(sys::Bytes packet) noexcept;
+// policy's to know. `also_multicast`: RFC 4443 2.4 e.3.
+[[nodiscard]] bool may_send_ip_error(sys::Bytes packet, bool also_multicast = false) noexcept;
 
 }  // namespace l4n::stack

@@ -131,6 +131,7 @@ struct Icmp6Type {
 struct Icmp6Unreachable {
   static constexpr std::uint8_t kNoRoute = 0;
   static constexpr std::uint8_t kProhibited = 1;
+  static constexpr std::uint8_t kBeyondScope = 2;  // of the source address
   static constexpr std::uint8_t kAddress = 3;
   static constexpr std::uint8_t kPort = 4;
 };

@@ -175,7 +175,7 @@ TEST_CASE("ICMP errors about a ping come from who sent them and quote the guest'
 
 TEST_CASE("a ping that cannot be sent is told at once") {
   World w;
-  w.host.ping.send_error = nat::local_error(ENETUNREACH);
+  w.host.ping.send_error = nat::local_error(ENETUNREACH, true);
   ping(w, echo_request(1, 1, Data(8)));
   REQUIRE(w.icmp().size() == 1);
   CHECK(w.others[0].source == kGatewayAddress);

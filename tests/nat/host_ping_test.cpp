@@ -117,8 +117,8 @@ std::string check_reply(const Recorder& recorder, std::size_t index, const ByteS
 std::string exchange(Setup& setup) {
   Recorder first;
   Recorder second;
-  auto a = setup.host.open_ping(first);
-  auto b = setup.host.open_ping(second);
+  auto a = setup.host.open_ping(true, first);
+  auto b = setup.host.open_ping(true, second);
   if (!a || !b) {
     return "cannot open: " + (a ? b : a).error().message();
   }
@@ -143,7 +143,7 @@ std::string exchange(Setup& setup) {
 // Errors that the kernel knows by itself.
 std::string errors(Setup& setup) {
   Recorder recorder;
-  auto ping = setup.host.open_ping(recorder);
+  auto ping = setup.host.open_ping(true, recorder);
   if (!ping) {
     return ping.error().message();
   }
@@ -172,7 +172,7 @@ TEST_CASE("host ping: ping sockets where the group may have them") {
             return netns::testing::failure("setup");
           }
           Setup setup;
-          if (const auto prepared = setup.host.prepare(); !prepared) {
+          if (const auto prepared = setup.host.prepare(true); !prepared) {
             return prepared.error().message();
           }
           return exchange(setup);
@@ -185,7 +185,7 @@ TEST_CASE("host ping: the raw socket otherwise") {
             return netns::testing::failure("setup");
           }
           Setup setup;
-          if (const auto prepared = setup.host.prepare(); !prepared) {
+          if (const auto prepared = setup.host.prepare(true); !prepared) {
             return prepared.error().message();
           }
           return exchange(setup);
@@ -200,7 +200,7 @@ TEST_CASE("host ping: failed sends say why") {
               return netns::testing::failure("setup");
             }
             Setup setup;
-            if (const auto prepared = setup.host.prepare(); !prepared) {
+            if (const auto prepared = setup.host.prepare(true); !prepared) {
               return prepared.error().message();
             }
             return errors(setup);
@@ -216,7 +216,7 @@ TEST_CASE("host ping: neither kind is an error, not an accident") {
           }
           Setup setup;
           Recorder recorder;
-          if (setup.host.prepare() || setup.host.open_ping(recorder)) {
+          if (setup.host.prepare(true) || setup.host.open_ping(true, recorder)) {
             return "opened a socket without a right to";
           }
           return "";

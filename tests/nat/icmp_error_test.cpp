@@ -94,22 +94,35 @@ sock_extended_err icmp_entry(int error, std::uint8_t type, std::uint8_t code, st
 TEST_CASE("icmp error: what errno values mean on the wire") {
   struct Row {
     int error;
-    std::optional<IcmpReason> reason;
+    std::optional<IcmpReason> v4;  // RFC 792, RFC 1812 5.2.7.1
+    std::optional<IcmpReason> v6;  // RFC 4443 3
   };
   const std::vector<Row> rows = {
-      {ENETUNREACH, IcmpReason{3, 0}}, {ENETDOWN, IcmpReason{3, 0}},     {EHOSTUNREACH, IcmpReason{3, 1}},
-      {EHOSTDOWN, IcmpReason{3, 1}},   {ECONNREFUSED, IcmpReason{3, 3}}, {EMSGSIZE, IcmpReason{3, 4}},
-      {EACCES, IcmpReason{3, 13}},     {EPERM, IcmpReason{3, 13}},       {ENOBUFS, std::nullopt},
-      {EINVAL, std::nullopt},          {EMFILE, std::nullopt},           {0, std::nullopt},
+      {ENETUNREACH, IcmpReason{3, 0}, IcmpReason{1, 0}},
+      {ENETDOWN, IcmpReason{3, 0}, IcmpReason{1, 0}},
+      {EHOSTUNREACH, IcmpReason{3, 1}, IcmpReason{1, 3}},
+      {EHOSTDOWN, IcmpReason{3, 1}, IcmpReason{1, 3}},
+      {ECONNREFUSED, IcmpReason{3, 3}, IcmpReason{1, 4}},
+      {EMSGSIZE, IcmpReason{3, 4}, IcmpReason{2, 0}},
+      {EACCES, IcmpReason{3, 13}, IcmpReason{1, 1}},
+      {EPERM, IcmpReason{3, 13}, IcmpReason{1, 1}},
+      {ENOBUFS, std::nullopt, std::nullopt},
+      {EINVAL, std::nullopt, std::nullopt},
+      {EMFILE, std::nullopt, std::nullopt},
+      {0, std::nullopt, std::nullopt},
   };
   for (const Row& row : rows) {
-    CAPTURE(row.error);
-    CHECK(icmp_reason(row.error) == row.reason);
-    const HostError error = local_error(row.error, 1400);
-    CHECK(error.error == row.error);
-    CHECK(error.reason == row.reason);
-    CHECK(error.mtu == (row.error == EMSGSIZE ? 1400 : 0));
-    CHECK_FALSE(error.offender.has_value());
+    for (const bool is_v4 : {true, false}) {
+      CAPTURE(row.error);
+      CAPTURE(is_v4);
+      const auto reason = is_v4 ? row.v4 : row.v6;
+      CHECK(icmp_reason(row.error, is_v4) == reason);
+      const HostError error = local_error(row.error, is_v4, 1400);
+      CHECK(error.error == row.error);
+      CHECK(error.reason == reason);
+      CHECK(error.mtu == (row.error == EMSGSIZE ? 1400 : 0));
+      CHECK_FALSE(error.offender.has_value());
+    }
   }
 }
 
@@ -239,7 +252,7 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
       {"path MTU", {EMSGSIZE, IcmpReason{3, 4}, 1400, kRouter}, kRouter, 1400},
       {"host itself", {ECONNREFUSED, IcmpReason{3, 3}, 0, std::nullopt}, kGateway, 0},
       {"parameter problem", {EPROTO, IcmpReason{12, 0}, 0, kRouter, 9}, kRouter, 0x09000000},
-      {"own send", local_error(EMSGSIZE, 1300), kGateway, 1300},
+      {"own send", local_error(EMSGSIZE, true, 1300), kGateway, 1300},
   };
   IpHeader header;
   header.source = kGuest;
@@ -266,7 +279,7 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
   }
   RecordingPort port;
   stack::GuestLink link(port, 1500);
-  CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, local_error(ENOBUFS), packet));
+  CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, local_error(ENOBUFS, true), packet));
   HostError quench{ECONNREFUSED, IcmpReason{4, 0}, 0, kRouter};
   CHECK_FALSE(send_host_error(link, kGuestMac, kGateway, quench, packet));
   HostError redirect{EHOSTUNREACH, IcmpReason{5, 1}, 0, kRouter};

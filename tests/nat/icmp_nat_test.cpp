@@ -273,15 +273,15 @@ TEST_CASE("icmp nat: errors come from who sent them and quote the guest's own pa
 TEST_CASE("icmp nat: a send that fails is told, if there is something to tell") {
   Fixture f;
   const Ping ping{.dont_fragment = true, .payload = ByteString(1472)};
-  f.host.send_error = local_error(EMSGSIZE, 1400);
+  f.host.send_error = local_error(EMSGSIZE, true, 1400);
   f.ping(ping);
   check_error(f.only_packet(), kGateway, 3, 4, ping.packet(), 1400);
-  f.host.send_error = local_error(ENETUNREACH);
+  f.host.send_error = local_error(ENETUNREACH, true);
   f.ping(ping);
   check_error(f.only_packet(), kGateway, 3, 0, ping.packet());
   CHECK(f.nat->counters().errors == 2);
 
-  f.host.send_error = local_error(EINVAL);
+  f.host.send_error = local_error(EINVAL, true);
   f.ping(ping);
   CHECK(f.port.frames().empty());
   CHECK(f.nat->counters().failed == 1);

@@ -41,7 +41,7 @@ TEST_CASE("interface addresses: of the interface, and of all") {
           if (!first || !second || !add_address("t0", kFirst) || !add_address("t1", kSecond)) {
             return testing::failure("setup");
           }
-          const auto found = read_interface_addresses("t1");
+          const auto found = read_interface_addresses("t1", true);
           if (!found) {
             return found.error().message();
           }
@@ -60,8 +60,8 @@ TEST_CASE("interface addresses: without an address, and without an interface") {
           if (!tap) {
             return tap.error().message();
           }
-          const auto bare = read_interface_addresses("t0");
-          const auto none = read_interface_addresses("t1");
+          const auto bare = read_interface_addresses("t0", true);
+          const auto none = read_interface_addresses("t1", true);
           if (!bare || !none) {
             return "cannot read";
           }
@@ -84,7 +84,7 @@ TEST_CASE("interface addresses: more than can be told are cut, the interface's o
           if (!add_address("t1", kSecond)) {
             return testing::failure("setup");
           }
-          const auto found = read_interface_addresses("t1");
+          const auto found = read_interface_addresses("t1", true);
           if (!found) {
             return found.error().message();
           }
@@ -98,7 +98,7 @@ TEST_CASE("interface addresses: changes are told, once each, and nothing else") 
           const sys::SystemClock clock;
           auto loop = *sys::EventLoop::create(clock);
           std::vector<InterfaceAddresses> told;
-          AddressWatch watch(*loop, "t0", [&](const InterfaceAddresses& now) { told.push_back(now); });
+          AddressWatch watch(*loop, "t0", true, [&](const InterfaceAddresses& now) { told.push_back(now); });
           if (auto started = watch.start(); !started) {
             return started.error().message();
           }

@@ -26,6 +26,12 @@ Nameservers largest() {
   return message;
 }
 
+sys::IpAddress address(const char* text) { return *sys::parse_ip(text); }
+
+InterfaceAddresses largest_addresses() {
+  return {false, 0xffffffffU, address("fe80::1"), {kMaxOwnAddresses, address("2001:db8::ffff")}};
+}
+
 const std::vector<MonitorMessage> kMessages = {
     Nameservers{},
     Nameservers{{server("127.0.0.53")}},
@@ -36,9 +42,13 @@ const std::vector<MonitorMessage> kMessages = {
                  server("::2"), server("::ffff:1.2.3.4")}},
     TargetGone{},
     InterfaceAddresses{},
-    InterfaceAddresses{2, {0xc0000207}, {}},
-    InterfaceAddresses{0xffffffffU, {0x7f000001}, {{1}, {0xfffffffeU}}},
-    InterfaceAddresses{1, {3}, std::vector<sys::Ipv4Address>(kMaxOwnAddresses, sys::Ipv4Address{9})},
+    InterfaceAddresses{true, 2, address("192.0.2.7"), {}},
+    InterfaceAddresses{
+        true, 0xffffffffU, address("127.0.0.1"), {address("0.0.0.1"), address("255.255.255.254")}},
+    InterfaceAddresses{true, 1, address("0.0.0.3"), {kMaxOwnAddresses, address("0.0.0.9")}},
+    InterfaceAddresses{false, 0, address("::"), {}},
+    InterfaceAddresses{false, 2, address("2001:db8::7"), {address("::1"), address("::ffff:1.2.3.4")}},
+    largest_addresses(),
 };
 
 TEST_CASE("every message survives the way") {
@@ -50,7 +60,8 @@ TEST_CASE("every message survives the way") {
     REQUIRE(decoded);
     CHECK((*decoded == message));
   }
-  CHECK(encoded(largest()).size() == kMaxMonitorMessage);
+  CHECK(encoded(largest_addresses()).size() == kMaxMonitorMessage);
+  CHECK((decode_monitor_message(encoded(largest())) == MonitorMessage(largest())));
 }
 
 TEST_CASE("every truncation and every surplus byte is rejected") {
@@ -107,6 +118,19 @@ TEST_CASE("more search domains than allowed, and empty or longer ones, are neith
   nine.push_back(std::byte{1});
   nine.push_back(std::byte{'i'});
   CHECK_FALSE(decode_monitor_message(nine));
+}
+
+TEST_CASE("addresses of another family, or too many, are not encoded") {
+  std::vector<std::byte> buffer(2 * kMaxMonitorMessage);
+  CHECK(encode(InterfaceAddresses{true, 1, address("2001:db8::7"), {}}, buffer) == 0);
+  CHECK(encode(InterfaceAddresses{false, 1, address("192.0.2.7"), {}}, buffer) == 0);
+  CHECK(encode(InterfaceAddresses{false, 1, address("::"), {address("::1"), address("127.0.0.1")}}, buffer) ==
+        0);
+  CHECK(encode(InterfaceAddresses{true, 1, {}, {kMaxOwnAddresses + 1, address("0.0.0.9")}}, buffer) == 0);
+
+  auto bytes = encoded(InterfaceAddresses{true, 1, address("192.0.2.7"), {}});
+  bytes[2] = std::byte{5};
+  CHECK_FALSE(decode_monitor_message(bytes));
 }
 
 TEST_CASE("malformed fields are rejected") {

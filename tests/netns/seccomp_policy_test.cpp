@@ -143,8 +143,12 @@ const std::vector<Row>& forbidden() {
       {"raw socket", make_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)},
       {"SCTP socket", make_socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)},
       {"raw IPv6 socket", make_socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6)},
+      {"ICMPv6 by an IPv4 socket", make_socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMPV6)},
+      {"UDP-Lite socket for IPv6", make_socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDPLITE)},
       {"SO_ATTACH_FILTER", set_option(SOL_SOCKET, SO_ATTACH_FILTER)},
       {"TCP_ULP", set_option(IPPROTO_TCP, TCP_ULP)},
+      {"IPV6_HDRINCL", set_option(IPPROTO_IPV6, IPV6_HDRINCL)},
+      {"IPV6_ADD_MEMBERSHIP", set_option(IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP)},
       {"SO_PEERCRED",
        [] {
          socklen_t length = 0;
@@ -262,10 +266,18 @@ const std::vector<Row>& allowed() {
       {"ping socket", make_socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)},
       {"TCP socket for IPv6", make_socket(AF_INET6, SOCK_STREAM, 0)},
       {"UDP socket for IPv6", make_socket(AF_INET6, SOCK_DGRAM, 0)},
+      {"ping socket for IPv6", make_socket(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6)},
       {"blocking TCP socket", raw(SYS_socket, AF_INET, SOCK_STREAM, 0)},
       {"TCP_NODELAY", set_option(IPPROTO_TCP, TCP_NODELAY)},
       {"IP_TTL", set_option(IPPROTO_IP, IP_TTL)},
       {"IPV6_V6ONLY", set_option(IPPROTO_IPV6, IPV6_V6ONLY)},
+      {"IPV6_UNICAST_HOPS", set_option(IPPROTO_IPV6, IPV6_UNICAST_HOPS)},
+      {"IPV6_TCLASS", set_option(IPPROTO_IPV6, IPV6_TCLASS)},
+      {"IPV6_MTU_DISCOVER", set_option(IPPROTO_IPV6, IPV6_MTU_DISCOVER)},
+      {"IPV6_RECVERR", set_option(IPPROTO_IPV6, IPV6_RECVERR)},
+      {"IPV6_RECVPKTINFO", set_option(IPPROTO_IPV6, IPV6_RECVPKTINFO)},
+      {"IPV6_RECVHOPLIMIT", set_option(IPPROTO_IPV6, IPV6_RECVHOPLIMIT)},
+      {"IPV6_RECVTCLASS", set_option(IPPROTO_IPV6, IPV6_RECVTCLASS)},
       {"SO_ERROR",
        [] {
          int error = 0;

@@ -22,11 +22,12 @@ class FakePingHost final : public nat::PingHost {
   // One HostPing. Outlives it, so that a test can look at what has become of it.
   struct Ping {
     std::uint16_t id = 0;
+    bool is_v4 = true;
     nat::HostPingObserver* observer = nullptr;  // null: closed
     std::vector<Sent> sent;
 
     [[nodiscard]] bool closed() const noexcept { return observer == nullptr; }
-    void reply(sys::Ipv4Address from, sys::Bytes request, std::uint8_t ttl = 57) const {
+    void reply(const sys::IpAddress& from, sys::Bytes request, std::uint8_t ttl = 57) const {
       ByteString message(request.begin(), request.end());
       message[0] = std::byte{stack::IcmpType::kEchoReply};
       const auto sum = static_cast<std::uint32_t>(sys::load_be16(&message[2])) + 0x0800;
@@ -37,7 +38,7 @@ class FakePingHost final : public nat::PingHost {
       reply.message = message;
       observer->on_echo_reply(reply);
     }
-    void fail(const nat::HostError& error, sys::Ipv4Address destination, sys::Bytes request) const {
+    void fail(const nat::HostError& error, const sys::IpAddress& destination, sys::Bytes request) const {
       observer->on_echo_failure({error, destination, request});
     }
   };
@@ -60,12 +61,14 @@ class FakePingHost final : public nat::PingHost {
     return n;
   }
 
-  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(nat::HostPingObserver& observer) override {
+  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(bool is_v4,
+                                                        nat::HostPingObserver& observer) override {
     if (open_error != 0) {
       return sys::errno_error(open_error, "cannot create a ping socket");
     }
     auto ping = std::make_shared<Ping>();
     ping->id = static_cast<std::uint16_t>(0x4000 + pings_.size());
+    ping->is_v4 = is_v4;
     ping->observer = &observer;
     pings_.push_back(ping);
     return std::unique_ptr<nat::HostPing>(std::make_unique<Open>(*this, ping));

@@ -168,8 +168,9 @@ class FakeHost final : public nat::Host {
                                                                 nat::HostObserver& observer) override;
   sys::Result<std::unique_ptr<nat::HostUdp>> open_udp(bool is_v4, nat::HostUdpObserver& observer) override;
   sys::Result<BoundUdp> bind_udp(const sys::Endpoint& address, nat::HostUdpObserver& observer) override;
-  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(nat::HostPingObserver& observer) override {
-    return ping.open_ping(observer);
+  sys::Result<std::unique_ptr<nat::HostPing>> open_ping(bool is_v4,
+                                                        nat::HostPingObserver& observer) override {
+    return ping.open_ping(is_v4, observer);
   }
 
   // The sockets that carry the guest's datagrams and pings.

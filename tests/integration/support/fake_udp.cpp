@@ -76,7 +76,7 @@ void HostUdpSocket::fail(const nat::HostError& error, const sys::Endpoint& desti
   error_ = error.error;
 }
 
-void HostUdpSocket::refuse(const sys::Endpoint& destination, std::optional<sys::Ipv4Address> offender,
+void HostUdpSocket::refuse(const sys::Endpoint& destination, const std::optional<sys::IpAddress>& offender,
                            sys::Bytes payload) {
   nat::HostError error;
   error.error = ECONNREFUSED;
@@ -104,7 +104,8 @@ int HostUdpSocket::send_error(const Sent& call) {
   constexpr std::size_t kHeaders = 28;
   if (call.fields.dont_fragment && call.segment_size == 0 && call.payload.size() + kHeaders > mtu_) {
     // The entry of a datagram that never left names no port (ip_local_error of an unconnected socket).
-    failures_.push_back({nat::local_error(EMSGSIZE, mtu_), {call.to.address, 0}, {}});
+    failures_.push_back(
+        {nat::local_error(EMSGSIZE, call.to.address.is_v4(), mtu_), {call.to.address, 0}, {}});
     return EMSGSIZE;
   }
   return 0;

@@ -31,11 +31,11 @@ class HostUdpSocket {
   // A datagram arrives; with `segment_size` several, joined by the kernel (UDP_GRO).
   void deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size = 0);
   // The address of the host's that the datagrams from now on were sent to.
-  void set_local(sys::Ipv4Address local) noexcept { local_ = local; }
+  void set_local(const sys::IpAddress& local) noexcept { local_ = local; }
   // An ICMP error arrives about a datagram to `destination`, of which it quotes `payload`.
   void fail(const nat::HostError& error, const sys::Endpoint& destination, sys::Bytes payload = {});
   // The peer's machine says that nobody listens there. `offender`: nothing when that is the host itself.
-  void refuse(const sys::Endpoint& destination, std::optional<sys::Ipv4Address> offender,
+  void refuse(const sys::Endpoint& destination, const std::optional<sys::IpAddress>& offender,
               sys::Bytes payload = {});
 
   // --- what the host does ---
