@@ -64,10 +64,11 @@ TEST_CASE("run: defaults") {
 
 TEST_CASE("run: options of the network") {
   const RunOptions o = good(
-      "prog run -m 4000 --cidr=10.5.0.0/16 --disable-host-loopback --disable-dns "
+      "prog run -m 4000 --cidr=10.5.0.0/16 --cidr6 fd05::/96 --disable-host-loopback --disable-dns "
       "--macaddress 0e:d4:18:d9:38:fb -- ls -l");
   CHECK(o.network.mtu == 4000);
   CHECK(o.network.cidr == sys::Ipv4Network{sys::make_ipv4(10, 5, 0, 0), 16});
+  CHECK(o.network.cidr6 == sys::Ipv6Network{sys::parse_ipv6("fd05::").value(), 96});
   CHECK(o.network.disable_host_loopback);
   CHECK(o.network.disable_dns);
   REQUIRE(o.network.macaddress.has_value());
@@ -157,6 +158,7 @@ TEST_CASE("run: refused without the usage") {
     std::string err;
   } rows[] = {
       {"prog run --cidr=10.0.2.0 ls", "invalid CIDR: 10.0.2.0"},
+      {"prog run --cidr6=fd00::/63 ls", "IPv6 prefix length needs to be 64-120"},
       {"prog run --cidr=10.0.2.0/26 ls", "prefix length needs to be 1-25"},
       {"prog run -a " + std::string(108, 'x') + " ls", "the specified API socket path is too long (>= 108)"},
       {"prog run --outbound-addr=no/such ls",
