@@ -30,7 +30,7 @@
 namespace l4n::cli {
 namespace {
 
-constexpr std::uint32_t kDns = 3;  // x.3
+constexpr std::uint16_t kDns = 3;  // x.3
 
 int fail(const std::string& text) {
   std::fprintf(stderr, "lwip4netns: %s\n", text.c_str());
@@ -61,7 +61,10 @@ netns::InitRequest init_request(const RunOptions& options, const CommandSignals&
   request.command = options.command;
   request.signals = signals.original();
   if (!options.network.disable_dns) {
-    request.nameserver = options.network.cidr.host(kDns);
+    request.nameservers.emplace_back(options.network.cidr.host(kDns));
+    if (options.network.enable_ipv6) {
+      request.nameservers.emplace_back(options.network.cidr6.host(kDns));
+    }
   }
   request.terminal = terminal.fd();
   request.own_group = terminal.is_ours_alone();
