@@ -14,7 +14,6 @@ struct Feature {
 };
 
 constexpr auto kNotBuiltYet = std::to_array<Feature>({
-    {"--enable-ipv6", [](const Options& o) { return o.enable_ipv6; }},
     {"--outbound-addr6", [](const Options& o) { return o.outbound_addr6.has_value(); }},
 });
 

@@ -41,6 +41,9 @@ std::size_t flows_within_limit(std::size_t wanted) noexcept {
 nat::Gateway::Config gateway_config(const Options& options) {
   nat::Gateway::Config config;
   config.policy.network = options.cidr;
+  if (options.enable_ipv6) {
+    config.policy.network6 = options.cidr6;
+  }
   config.policy.host_loopback = !options.disable_host_loopback;
   config.policy.dns = !options.disable_dns;
   config.mtu = static_cast<unsigned>(options.mtu);

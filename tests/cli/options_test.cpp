@@ -592,12 +592,12 @@ TEST_CASE("options whose feature is still to come are refused by name") {
     std::string option;  // empty: supported
   };
   const std::vector<Row> rows = {
-      {"prog -6 1 t", "--enable-ipv6"},
+      {"prog -6 1 t", ""},
       {"prog --outbound-addr=192.0.2.1 1 t", ""},
       {"prog --outbound-addr6=2001:db8::1 1 t", "--outbound-addr6"},
       {"prog --netns-type=tapfd 5", ""},
       {"prog --target-type=bess /s", ""},
-      {"prog --enable-seccomp -6 1 t", "--enable-ipv6"},
+      {"prog -6 --outbound-addr6=2001:db8::1 1 t", "--outbound-addr6"},
       {"prog --enable-sandbox --enable-seccomp 1 t", ""},
       {"prog -a /s -c -e 4 -r 3 -m 65520 --cidr=10.9.0.0/16 --disable-host-loopback --disable-dns "
        "--macaddress=2:0:0:0:0:1 --netns-type=path --userns-path=/ / t",

@@ -204,8 +204,8 @@ TEST_CASE("run: the usage has the options of run and no others") {
 }
 
 TEST_CASE("run: an option whose feature is still to come is refused as elsewhere") {
-  CHECK(not_built_yet(good("prog run --enable-ipv6 ls").network) ==
-        not_built_yet(test::parse_line("prog --enable-ipv6 42 tap0").options.value()));
+  CHECK(not_built_yet(good("prog run --outbound-addr6=::1 ls").network) ==
+        not_built_yet(test::parse_line("prog --outbound-addr6=::1 42 tap0").options.value()));
 }
 
 }  // namespace l4n::cli

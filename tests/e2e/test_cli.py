@@ -13,8 +13,6 @@ TARGET, SOCKET = "<target>", "<socket>"
 
 # Options that are known but have no feature behind them yet: refused by name. It shrinks as features arrive.
 NOT_BUILT_YET = [
-    ("--enable-ipv6", ["--enable-ipv6"]),
-    ("--enable-ipv6", ["-6"]),
     ("--outbound-addr6", ["--outbound-addr6=::1"]),
 ]
 
@@ -45,6 +43,7 @@ ERRORS = [
     (["--cidr=10.0.2.0/26", TARGET, "tap0"], "prefix length needs to be 1-25", False),
     (["--cidr=10.0.2.100/24", TARGET, "tap0"],
      "CIDR needs to be a network address like 10.0.2.0/24, not like 10.0.2.100/24", False),
+    (["-6", "--cidr6=fd00::/63", TARGET, "tap0"], "IPv6 prefix length needs to be 64-120", False),
     (["--userns-path=/nonexistent", TARGET, "tap0"], "userns path doesn't exist: /nonexistent", True),
     (["--outbound-addr=nonsense/", TARGET, "tap0"],
      "outbound-addr has to be valid ipv4 address or interface name.", False),
