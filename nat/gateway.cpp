@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "stack/arp.hpp"
-#include "stack/checksum.hpp"
 
 namespace l4n::nat {
 namespace {
@@ -147,7 +146,7 @@ void Gateway::on(const stack::ArpFrame& frame) {
 }
 
 void Gateway::on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
-  const stack::Ipv4Header& ip = segment.packet.ip;
+  const stack::IpHeader& ip = segment.packet.ip;
   // A segment to a group is discarded in silence: so RFC 9293 3.9.2.3 of a SYN, and no other may cause a
   // reset that would come from that address.
   if (!source_allowed(policy_, ip.source) || is_group_address(policy_, ip.destination)) {
@@ -172,8 +171,8 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
   const Decision decision = decide(policy_, Protocol::udp, datagram.destination());
   switch (decision.verdict) {
     case Verdict::allow:
-      if (ttl_expires_here(datagram.packet.ip, policy_.gateway())) {
-        send_time_exceeded(link_, policy_.gateway(), datagram.packet);
+      if (ttl_expires_here(datagram.packet.ip, policy_.gateway_for(datagram.packet.ip.source))) {
+        send_time_exceeded(link_, policy_.gateway_for(datagram.packet.ip.source), datagram.packet);
       } else {
         udp_.on_datagram(datagram, decision.target, std::move(frame));
       }
@@ -194,8 +193,8 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
 
 // A client that has no address yet sends from 0.0.0.0, which the policy allows nowhere else.
 void Gateway::serve_dhcp(const stack::UdpDatagram& datagram) {
-  const sys::Ipv4Address source = datagram.packet.ip.source;
-  if (source != sys::Ipv4Address{} && !source_allowed(policy_, source)) {
+  const sys::IpAddress& source = datagram.packet.ip.source;
+  if (!sys::is_unspecified(source) && !source_allowed(policy_, source)) {
     ++counters_.denied;
     return;
   }
@@ -233,15 +232,13 @@ void Gateway::on(const stack::IcmpMessage& message) {
 
 void Gateway::answer_echo(const stack::IcmpMessage& message) {
   std::vector<std::byte> reply(message.message.begin(), message.message.end());
-  reply[0] = std::byte{stack::IcmpType::kEchoReply};
-  sys::store_be16(&reply[2], 0);
-  sys::store_be16(&reply[2], stack::internet_checksum(reply));
-  stack::Ipv4Header header;
+  reply[0] =
+      std::byte{message.packet.ip.is_v4() ? stack::IcmpType::kEchoReply : stack::Icmp6Type::kEchoReply};
+  stack::IpHeader header;
   header.source = message.packet.ip.destination;
   header.destination = message.packet.ip.source;
-  header.protocol = stack::kProtocolIcmp;
   header.tos = message.packet.ip.tos;
-  link_.send_ipv4(message.packet.source_mac, header, reply);
+  link_.send_icmp(message.packet.source_mac, header, reply);
 }
 
 void Gateway::refuse(const stack::IpPacket& packet) {

@@ -116,14 +116,15 @@ std::optional<HostError> parse_host_error(const msghdr& message) noexcept {
   return error;
 }
 
-std::vector<std::byte> guest_packet(const stack::Ipv4Header& header, sys::Bytes transport) {
-  std::vector<std::byte> packet(stack::kIpv4HeaderSize + transport.size());
-  stack::encode_ipv4(packet, header);
-  std::copy(transport.begin(), transport.end(), packet.begin() + stack::kIpv4HeaderSize);
+std::vector<std::byte> guest_packet(const stack::IpHeader& header, sys::Bytes transport) {
+  const std::size_t size = stack::ip_header_size(header.source);
+  std::vector<std::byte> packet(size + transport.size());
+  stack::encode_ip(packet, header, header.total_length - size);
+  std::copy(transport.begin(), transport.end(), packet.begin() + static_cast<std::ptrdiff_t>(size));
   return packet;
 }
 
-std::vector<std::byte> guest_udp_packet(stack::Ipv4Header header, std::uint16_t source_port,
+std::vector<std::byte> guest_udp_packet(stack::IpHeader header, std::uint16_t source_port,
                                         std::uint16_t destination_port, sys::Bytes payload) {
   const std::size_t length = stack::kUdpHeaderSize + payload.size();
   std::vector<std::byte> datagram(length);
@@ -134,26 +135,26 @@ std::vector<std::byte> guest_udp_packet(stack::Ipv4Header header, std::uint16_t 
   w.be16(0);  // the guest's checksum is not known, and nobody looks at it
   w.bytes(payload);
   header.protocol = stack::kProtocolUdp;
-  header.total_length = static_cast<std::uint16_t>(stack::kIpv4HeaderSize + length);
+  header.total_length = static_cast<std::uint32_t>(stack::ip_header_size(header.source) + length);
   return guest_packet(header, datagram);
 }
 
-bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, sys::Ipv4Address gateway,
+bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
                      const HostError& error, sys::Bytes packet) noexcept {
   if (!error.reason || !is_relayed(error.reason->type)) {
     return false;
   }
   const std::uint32_t second_word =
       error.reason->type == IcmpType::kParameterProblem ? std::uint32_t{error.pointer} << 24U : error.mtu;
-  link.send_icmp_error(to, error.offender.value_or(gateway), error.reason->type, error.reason->code, packet,
-                       second_word);
+  link.send_icmp_error(to, error.offender ? sys::IpAddress(*error.offender) : gateway, error.reason->type,
+                       error.reason->code, packet, second_word);
   return true;
 }
 
-void send_time_exceeded(stack::GuestLink& link, sys::Ipv4Address gateway,
+void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept {
-  link.send_icmp_error(packet.source_mac, gateway, IcmpType::kTimeExceeded, stack::IcmpTimeExceeded::kTransit,
-                       packet.packet);
+  const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : stack::Icmp6Type::kTimeExceeded;
+  link.send_icmp_error(packet.source_mac, gateway, type, stack::IcmpTimeExceeded::kTransit, packet.packet);
 }
 
 }  // namespace l4n::nat

@@ -49,25 +49,26 @@ inline constexpr std::size_t kErrorControlSize = 512;
 [[nodiscard]] std::optional<HostError> parse_host_error(const msghdr& message) noexcept;
 
 // The packet that the guest has sent, put together again from what is remembered of it. `header` is its IP
-// header with its total length; `transport` are the bytes behind, as many as are known (8 at least, RFC 792).
-[[nodiscard]] std::vector<std::byte> guest_packet(const stack::Ipv4Header& header, sys::Bytes transport);
+// header with its total length (options and extension headers are forgotten); `transport` are the bytes
+// behind, as many as are known (8 at least, RFC 792).
+[[nodiscard]] std::vector<std::byte> guest_packet(const stack::IpHeader& header, sys::Bytes transport);
 // The same for a UDP datagram of which `payload` is known. `header` needs addresses, ttl and tos.
-[[nodiscard]] std::vector<std::byte> guest_udp_packet(stack::Ipv4Header header, std::uint16_t source_port,
+[[nodiscard]] std::vector<std::byte> guest_udp_packet(stack::IpHeader header, std::uint16_t source_port,
                                                       std::uint16_t destination_port, sys::Bytes payload);
 
 // Relays an error about `packet` (the guest's own, whole or as from guest_packet()). It comes from the
 // offender, or from `gateway` when that is the host. True when there was something to tell.
-bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, sys::Ipv4Address gateway,
+bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
                      const HostError& error, sys::Bytes packet) noexcept;
 
 // The gateway is a router: a packet with this TTL ends here (RFC 1812 5.3.1).
-[[nodiscard]] constexpr bool ttl_expires(const stack::Ipv4Header& header) noexcept { return header.ttl <= 1; }
+[[nodiscard]] constexpr bool ttl_expires(const stack::IpHeader& header) noexcept { return header.ttl <= 1; }
 // The same where the packet may be for the gateway itself: TTL ends what is forwarded, not what has arrived.
-[[nodiscard]] constexpr bool ttl_expires_here(const stack::Ipv4Header& header,
-                                              sys::Ipv4Address gateway) noexcept {
+[[nodiscard]] constexpr bool ttl_expires_here(const stack::IpHeader& header,
+                                              const sys::IpAddress& gateway) noexcept {
   return ttl_expires(header) && header.destination != gateway;
 }
-void send_time_exceeded(stack::GuestLink& link, sys::Ipv4Address gateway,
+void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept;
 
 }  // namespace l4n::nat

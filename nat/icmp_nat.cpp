@@ -8,7 +8,7 @@ namespace {
 
 // What a reply or an error is held against, and what the error is told with.
 struct Asked {
-  stack::Ipv4Header header;  // of the guest's packet
+  stack::IpHeader header;  // of the guest's packet
   std::uint16_t sequence = 0;
   std::uint16_t checksum = 0;
 };
@@ -26,7 +26,7 @@ class AskedRing {
   }
 
   // The latest that fits; null when there is none.
-  [[nodiscard]] const Asked* find(sys::Ipv4Address destination, std::uint16_t sequence) const noexcept {
+  [[nodiscard]] const Asked* find(const sys::IpAddress& destination, std::uint16_t sequence) const noexcept {
     for (std::size_t i = ring_.size(); i-- > 0;) {
       const Asked& asked = ring_[(oldest_ + i) % ring_.size()];
       if (asked.sequence == sequence && asked.header.destination == destination) {
@@ -63,7 +63,7 @@ class IcmpNat::Flow final : private HostPingObserver {
     mac_ = packet.source_mac;
     asked_.add({packet.ip, stack::echo_sequence(message.message), sys::load_be16(&message.message[2])});
     EchoRequest request;
-    request.destination = packet.ip.destination;
+    request.destination = packet.ip.destination.v4();
     request.ttl = static_cast<std::uint8_t>(packet.ip.ttl - 1);
     request.tos = packet.ip.tos;
     request.dont_fragment = packet.ip.dont_fragment && packet.ip.total_length <= kLargestWithDf;
@@ -89,14 +89,13 @@ class IcmpNat::Flow final : private HostPingObserver {
       return;
     }
     stack::set_echo_id(reply.message, guest_id());
-    stack::Ipv4Header header;
+    stack::IpHeader header;
     header.source = reply.source;
-    header.destination = key_.guest().address.v4();
-    header.protocol = stack::kProtocolIcmp;
+    header.destination = key_.guest().address;
     header.ttl = static_cast<std::uint8_t>(std::max(reply.ttl - 1, 1));
     header.tos = reply.tos;
     ++nat_.counters_.replies;
-    nat_.link_.send_ipv4(mac_, header, reply.message);
+    nat_.link_.send_icmp(mac_, header, reply.message);
     nat_.touch(*this, true);
   }
 
@@ -107,7 +106,7 @@ class IcmpNat::Flow final : private HostPingObserver {
       return;
     }
     std::vector<std::byte> packet = guest_packet(asked->header, failure.request);
-    const sys::MutableBytes message = std::span(packet).subspan(stack::kIpv4HeaderSize);
+    const sys::MutableBytes message = std::span(packet).subspan(stack::ip_header_size(key_.guest().address));
     sys::store_be16(&message[2], asked->checksum);
     sys::store_be16(&message[4], guest_id());
     nat_.tell(mac_, failure.error, packet);
@@ -135,7 +134,7 @@ IcmpNat::~IcmpNat() = default;
 void IcmpNat::on_echo_request(const stack::IcmpMessage& message) {
   if (ttl_expires(message.packet.ip)) {
     ++counters_.ttl_expired;
-    send_time_exceeded(link_, policy_.gateway(), message.packet);
+    send_time_exceeded(link_, policy_.gateway_for(message.packet.ip.source), message.packet);
     return;
   }
   const stack::FlowKey key({message.packet.ip.source, stack::echo_id(message.message)}, {});

@@ -87,6 +87,9 @@ Decision decide_v6(const PolicyConfig& config, Protocol protocol, const Ipv6Addr
   if (config.dns && to == config.network6->host(3)) {
     return to_dns_server(protocol, port);
   }
+  if (to == kRouterAddress) {
+    return {protocol == Protocol::echo ? Verdict::answer_echo : Verdict::drop, {}};
+  }
   if (is_embedded_v4(to) || is_multicast(to)) {
     return {Verdict::drop, {}};
   }
@@ -118,7 +121,7 @@ bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) no
   }
   const Ipv6Address& from = source.v6();
   return config.network6 && from != config.network6->host(2) && from != config.network6->host(3) &&
-         !is_embedded_v4(from) && !is_multicast(from);
+         from != kRouterAddress && !is_embedded_v4(from) && !is_multicast(from);
 }
 
 sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept {
@@ -143,12 +146,20 @@ sys::Endpoint next_source(sys::Endpoint source) noexcept {
   return source;
 }
 
-bool is_group_address(const PolicyConfig& config, Ipv4Address address) noexcept {
-  return address == config.network.broadcast() || is_multicast_or_reserved(address);
+bool is_group_address(const PolicyConfig& config, const sys::IpAddress& address) noexcept {
+  if (!address.is_v4()) {
+    return is_multicast(address.v6());
+  }
+  return address.v4() == config.network.broadcast() || is_multicast_or_reserved(address.v4());
 }
 
-bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept {
-  return address == config.gateway() || (config.dns && address == config.dns_server());
+bool is_served(const PolicyConfig& config, const sys::IpAddress& address) noexcept {
+  if (address.is_v4()) {
+    return address.v4() == config.gateway() || (config.dns && address.v4() == config.dns_server());
+  }
+  const sys::Ipv6Address& v6 = address.v6();
+  return config.network6 && (v6 == kRouterAddress || v6 == config.network6->host(2) ||
+                             (config.dns && v6 == config.network6->host(3)));
 }
 
 }  // namespace l4n::nat

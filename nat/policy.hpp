@@ -10,6 +10,9 @@ namespace l4n::nat {
 
 enum class Protocol { tcp, udp, echo };
 
+// The router's link-local address, fe80::2: where default routes lead and router advertisements come from.
+inline constexpr sys::Ipv6Address kRouterAddress{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}};
+
 struct PolicyConfig {
   sys::Ipv4Network network{sys::make_ipv4(10, 0, 2, 0), 24};
   std::optional<sys::Ipv6Network> network6;  // nothing: no IPv6
@@ -19,6 +22,10 @@ struct PolicyConfig {
 
   [[nodiscard]] sys::Ipv4Address gateway() const noexcept { return network.host(2); }
   [[nodiscard]] sys::Ipv4Address dns_server() const noexcept { return network.host(3); }
+  // In the family of `peer`. Without network6 there is no IPv6 peer.
+  [[nodiscard]] sys::IpAddress gateway_for(const sys::IpAddress& peer) const noexcept {
+    return peer.is_v4() || !network6 ? sys::IpAddress(gateway()) : sys::IpAddress(network6->host(2));
+  }
 };
 
 enum class Verdict {
@@ -54,9 +61,9 @@ struct Decision {
 inline constexpr int kMostSources = 64;
 
 // A broadcast (limited, or of the guest's network), multicast or reserved address: not one host's.
-[[nodiscard]] bool is_group_address(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
+[[nodiscard]] bool is_group_address(const PolicyConfig& config, const sys::IpAddress& address) noexcept;
 
-// Whether ARP is answered for this address.
-[[nodiscard]] bool is_served(const PolicyConfig& config, sys::Ipv4Address address) noexcept;
+// Whether ARP or neighbour discovery is answered for this address.
+[[nodiscard]] bool is_served(const PolicyConfig& config, const sys::IpAddress& address) noexcept;
 
 }  // namespace l4n::nat

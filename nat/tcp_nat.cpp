@@ -6,7 +6,7 @@ namespace l4n::nat {
 namespace {
 
 // No real path is as long as the TTL that hosts start with. One so low is a traceroute's.
-std::uint8_t limited_ttl(const stack::Ipv4Header& ip) noexcept {
+std::uint8_t limited_ttl(const stack::IpHeader& ip) noexcept {
   constexpr std::uint8_t kLongestPath = 32;
   return ip.ttl > 1 && ip.ttl <= kLongestPath ? static_cast<std::uint8_t>(ip.ttl - 1) : std::uint8_t{0};
 }
@@ -47,8 +47,9 @@ void TcpNat::open(const stack::TcpSegment& segment) {
   const Decision decision = decide(policy_, Protocol::tcp, segment.key.remote());
   switch (decision.verdict) {
     case Verdict::allow:
-      if (ttl_expires_here(segment.packet.ip, policy_.gateway())) {
-        send_time_exceeded(link_, policy_.gateway(), segment.packet);
+      if (const sys::IpAddress gateway = policy_.gateway_for(segment.packet.ip.source);
+          ttl_expires_here(segment.packet.ip, gateway)) {
+        send_time_exceeded(link_, gateway, segment.packet);
       } else {
         start_flow(segment, {{decision.target, 0, limited_ttl(segment.packet.ip)}}, false);
       }

@@ -27,7 +27,7 @@ constexpr std::size_t kBurst = 8;
 }  // namespace
 
 UdpHeaderFields outgoing_fields(const stack::UdpDatagram& datagram) noexcept {
-  const stack::Ipv4Header& ip = datagram.packet.ip;
+  const stack::IpHeader& ip = datagram.packet.ip;
   return {static_cast<std::uint8_t>(ip.ttl > 1 ? ip.ttl - 1 : 1), ip.tos,
           ip.dont_fragment && ip.total_length <= kLargestRealMtu};
 }
@@ -159,15 +159,15 @@ void UdpFlow::relay_failure(const HostUdp::Failure& failure) noexcept {
   // during the send that it is about.
   const bool own = failure.destination.port == 0;
   const auto named = nat_.visible_source(own ? batch_.to : failure.destination);
-  if (!named || !named->address.is_v4()) {
+  if (!named) {
     return;
   }
-  stack::Ipv4Header header;
-  header.source = guest_.address.v4();
-  header.destination = named->address.v4();
+  stack::IpHeader header;
+  header.source = guest_.address;
+  header.destination = named->address;
   header.id = guest_id_;
   const std::vector<std::byte> quote = guest_udp_packet(header, guest_.port, named->port, failure.payload);
-  if (send_host_error(nat_.link_, mac_, nat_.policy_.gateway(), failure.error, quote)) {
+  if (send_host_error(nat_.link_, mac_, nat_.policy_.gateway_for(guest_.address), failure.error, quote)) {
     ++nat_.counters_.errors_relayed;
   }
 }

@@ -79,7 +79,7 @@ class UdpFlow final : public sys::Buried, private HostUdpObserver, private sys::
   std::uint16_t last_destination_port_ = 0;
   // The largest segment that was ever refused as part of a batch: from there on singly. 65535: none.
   std::uint16_t segment_limit_ = 0xffff;
-  std::uint16_t guest_id_ = 0;  // IP identification of the guest's last datagram, for quotes
+  std::uint32_t guest_id_ = 0;  // IP identification of the guest's last datagram, for quotes
   bool answered_ = false;
   bool waiting_ = false;  // in UdpNat's list of flows with a batch
   sys::Time last_used_;

@@ -113,7 +113,7 @@ bool UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
   if (!index) {
     return false;
   }
-  const sys::Ipv4Address gateway = environment_.policy.gateway();
+  const sys::IpAddress gateway = environment_.policy.gateway_for(datagram.packet.ip.source);
   if (ttl_expires_here(datagram.packet.ip, gateway)) {
     send_time_exceeded(environment_.link, gateway, datagram.packet);
     return true;

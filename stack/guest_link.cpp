@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t kLinkHeaderSize = VnetHeader::kSize + kEthernetHeaderSize;
 constexpr std::size_t kLargestIcmpError = 576;
-constexpr std::size_t kLargestPacket = 65535;
+constexpr std::size_t kLargestIcmp6Error = 1280;  // RFC 4443 2.4 c: the minimum MTU
+constexpr std::size_t kIpv6FragmentHeaderSize = 8;
+constexpr std::uint8_t kIpv6FragmentHeader = 44;
 // The pieces of one payload: a transport header and the data behind it.
 constexpr std::size_t kMostPayloadPieces = 2;
 
@@ -52,6 +54,26 @@ std::size_t slice(std::span<const iovec> pieces, std::size_t at, std::size_t siz
   return count;
 }
 
+// The length fields of IPv4 count the header, that of IPv6 does not.
+std::size_t largest_payload(const IpHeader& header) noexcept {
+  return 65535 - (header.is_v4() ? kIpv4HeaderSize : 0);
+}
+
+// The header of a fragment with `size` bytes of payload. IPv6 has an extension header for it (RFC 8200 4.5).
+void encode_fragment(sys::MutableBytes out, IpHeader header, std::size_t size) noexcept {
+  if (header.is_v4()) {
+    encode_ip(out, header, size);
+    return;
+  }
+  const std::uint8_t protocol = header.protocol;
+  header.protocol = kIpv6FragmentHeader;
+  sys::ByteWriter w(out.subspan(encode_ip(out, header, size + kIpv6FragmentHeaderSize)));
+  w.u8(protocol);
+  w.u8(0);
+  w.be16(static_cast<std::uint16_t>(header.fragment_offset | (header.more_fragments ? 1U : 0U)));
+  w.be32(header.id);
+}
+
 }  // namespace
 
 void GuestLink::send(const MacAddress& to, std::uint16_t ether_type, VnetHeader vnet,
@@ -86,16 +108,28 @@ void GuestLink::send_arp(const MacAddress& to, const ArpPacket& arp) noexcept {
   send(to, kEtherTypeArp, {}, {&part, 1});
 }
 
-void GuestLink::send_ipv4(const MacAddress& to, const Ipv4Header& header, sys::Bytes payload) noexcept {
+void GuestLink::send_ip(const MacAddress& to, const IpHeader& header, sys::Bytes payload) noexcept {
   const iovec part = piece(payload);
   send_packet(to, header, {&part, 1});
 }
 
-void GuestLink::send_packet(const MacAddress& to, Ipv4Header header,
-                            std::span<const iovec> payload) noexcept {
+void GuestLink::send_icmp(const MacAddress& to, IpHeader header, sys::MutableBytes message) noexcept {
+  header.protocol = icmp_protocol(header.source);
+  sys::store_be16(&message[2], 0);
+  ChecksumAccumulator sum;
+  if (!header.is_v4()) {  // RFC 4443 2.3
+    sum.add_pseudo_header(header.source, header.destination, kProtocolIcmp6,
+                          static_cast<std::uint32_t>(message.size()));
+  }
+  sum.add(message);
+  sys::store_be16(&message[2], sum.finish());
+  send_ip(to, header, message);
+}
+
+void GuestLink::send_packet(const MacAddress& to, IpHeader header, std::span<const iovec> payload) noexcept {
   const std::size_t size = size_of(payload);
-  const std::size_t total = size + kIpv4HeaderSize;
-  if (total > kLargestPacket || (total > mtu_ && header.dont_fragment)) {
+  const std::size_t total = size + ip_header_size(header.source);
+  if (size > largest_payload(header) || (total > mtu_ && header.dont_fragment)) {
     ++counters_.lost;
     return;
   }
@@ -104,46 +138,47 @@ void GuestLink::send_packet(const MacAddress& to, Ipv4Header header,
     send_fragments(to, header, payload, size);
     return;
   }
-  header.total_length = static_cast<std::uint16_t>(total);
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
-  std::array<std::byte, kIpv4HeaderSize> ip;
-  encode_ipv4(ip, header);
+  std::array<std::byte, kIpv6HeaderSize> ip;
+  const std::size_t header_size = encode_ip(ip, header, size);
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
   std::array<iovec, kMostPayloadPieces + 1> parts;
-  parts[0] = piece(ip);
+  parts[0] = piece(std::span(ip).first(header_size));
   std::copy(payload.begin(), payload.end(), parts.begin() + 1);
-  send(to, kEtherTypeIpv4, {}, std::span(parts).first(payload.size() + 1));
+  send(to, ip_ether_type(header.source), {}, std::span(parts).first(payload.size() + 1));
 }
 
-// RFC 791 3.2: all but the last carry a multiple of 8 bytes.
-void GuestLink::send_fragments(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload,
+// RFC 791 3.2, RFC 8200 4.5: all but the last carry a multiple of 8 bytes.
+void GuestLink::send_fragments(const MacAddress& to, IpHeader header, std::span<const iovec> payload,
                                std::size_t size) noexcept {
-  const std::size_t room = (mtu_ - kIpv4HeaderSize) / 8 * 8;
+  const std::size_t headers = ip_header_size(header.source) + (header.is_v4() ? 0 : kIpv6FragmentHeaderSize);
+  const std::size_t room = (mtu_ - headers) / 8 * 8;
   ++counters_.fragmented;
   for (std::size_t at = 0; at < size; at += room) {
     const std::size_t n = std::min(room, size - at);
     header.fragment_offset = static_cast<std::uint16_t>(at);
     header.more_fragments = at + n < size;
-    header.total_length = static_cast<std::uint16_t>(n + kIpv4HeaderSize);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
-    std::array<std::byte, kIpv4HeaderSize> ip;
-    encode_ipv4(ip, header);
+    std::array<std::byte, kIpv6HeaderSize + kIpv6FragmentHeaderSize> ip;
+    encode_fragment(ip, header, n);
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
     std::array<iovec, kMostPayloadPieces + 1> parts;
-    parts[0] = piece(ip);
+    parts[0] = piece(std::span(ip).first(headers));
     const std::size_t count = slice(payload, at, n, std::span(parts).subspan(1));
-    send(to, kEtherTypeIpv4, {}, std::span(parts).first(count + 1));
+    send(to, ip_ether_type(header.source), {}, std::span(parts).first(count + 1));
   }
 }
 
-void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type,
+void GuestLink::send_icmp_error(const MacAddress& to, const sys::IpAddress& source, std::uint8_t type,
                                 std::uint8_t code, sys::Bytes original, std::uint32_t second_word) noexcept {
-  const auto ip = decode_quoted_ipv4(original);
-  if (!ip || !may_send_icmp_error(original)) {
+  const auto ip = decode_quoted_ip(original);
+  if (!ip || ip->is_v4() != source.is_v4() || !may_send_ip_error(original)) {
     return;
   }
-  std::array<std::byte, kLargestIcmpError> message{};
-  const std::size_t room = std::min<std::size_t>(mtu_, kLargestIcmpError) - kIpv4HeaderSize - kIcmpHeaderSize;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
+  std::array<std::byte, kLargestIcmp6Error> message;
+  const std::size_t largest = ip->is_v4() ? kLargestIcmpError : kLargestIcmp6Error;
+  const std::size_t room = std::min<std::size_t>(mtu_, largest) - ip_header_size(source) - kIcmpHeaderSize;
   const sys::Bytes quoted = original.first(std::min({room, original.size(), std::size_t{ip->total_length}}));
   sys::ByteWriter w(message);
   w.u8(type);
@@ -151,21 +186,22 @@ void GuestLink::send_icmp_error(const MacAddress& to, sys::Ipv4Address source, s
   w.be16(0);
   w.be32(second_word);
   w.bytes(quoted);
-  const auto used = std::span(message).first(w.size());
-  sys::store_be16(&message[2], internet_checksum(used));
 
-  Ipv4Header header;
+  IpHeader header;
   header.source = source;
   header.destination = ip->source;
-  header.protocol = kProtocolIcmp;
-  header.tos = 0xc0;  // RFC 1812 4.3.2.5: internetwork control
-  send_ipv4(to, header, used);
+  header.tos = ip->is_v4() ? 0xc0 : 0;  // RFC 1812 4.3.2.5: internetwork control
+  send_icmp(to, header, std::span(message).first(w.size()));
 }
 
 void GuestLink::send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                          sys::Bytes payload) noexcept {
+  IpHeader header;
+  header.source = source.address;
+  header.destination = destination.address;
+  header.protocol = kProtocolUdp;
   const std::size_t length = payload.size() + kUdpHeaderSize;
-  if (length + kIpv4HeaderSize > kLargestPacket) {
+  if (length > largest_payload(header)) {
     ++counters_.lost;
     return;
   }
@@ -183,10 +219,6 @@ void GuestLink::send_udp(const MacAddress& to, const sys::Endpoint& source, cons
   const std::uint16_t checksum = sum.finish();
   sys::store_be16(&udp[6], checksum == 0 ? std::uint16_t{0xffff} : checksum);  // RFC 768: 0 means none
 
-  Ipv4Header header;
-  header.source = source.address.v4();
-  header.destination = destination.address.v4();
-  header.protocol = kProtocolUdp;
   const std::array<iovec, kMostPayloadPieces> parts{piece(udp), piece(payload)};
   send_packet(to, header, parts);
 }
@@ -201,28 +233,29 @@ void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source
 void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source,
                                const sys::Endpoint& destination, std::span<const iovec> parts,
                                std::size_t segment_size) noexcept {
-  constexpr std::size_t kHeaders = kIpv4HeaderSize + kUdpHeaderSize;
+  IpHeader ip;
+  ip.source = source.address;
+  ip.destination = destination.address;
+  ip.protocol = kProtocolUdp;
+  ip.id = next_id_;
+  const std::size_t ip_size = ip_header_size(source.address);
   const std::size_t size = size_of(parts);
   const bool one = size <= segment_size;
-  if (one || !port_.cuts_udp() || segment_size + kHeaders > mtu_ || size + kHeaders > kLargestPacket) {
+  const bool too_long =
+      segment_size + ip_size + kUdpHeaderSize > mtu_ || size + kUdpHeaderSize > largest_payload(ip);
+  if (one || !port_.cuts_udp() || too_long) {
     for (const iovec& part : parts) {
       send_udp_one_by_one(to, source, destination, bytes_of(part), segment_size);
     }
     return;
   }
   const auto length = static_cast<std::uint16_t>(size + kUdpHeaderSize);
-  std::array<std::byte, kHeaders> headers{};
-  Ipv4Header ip;
-  ip.source = source.address.v4();
-  ip.destination = destination.address.v4();
-  ip.protocol = kProtocolUdp;
-  ip.id = next_id_;
-  ip.total_length = static_cast<std::uint16_t>(length + kIpv4HeaderSize);
-  next_id_ = static_cast<std::uint16_t>(next_id_ + size / segment_size + 1);  // one for each datagram
-  encode_ipv4(std::span(headers).first<kIpv4HeaderSize>(), ip);
+  next_id_ += static_cast<std::uint32_t>(size / segment_size + 1);  // one for each datagram
+  std::array<std::byte, kIpv6HeaderSize + kUdpHeaderSize> headers{};
+  encode_ip(headers, ip, length);
   ChecksumAccumulator sum;
   sum.add_pseudo_header(source.address, destination.address, kProtocolUdp, length);
-  sys::ByteWriter udp(sys::MutableBytes(headers).subspan(kIpv4HeaderSize));
+  sys::ByteWriter udp(sys::MutableBytes(headers).subspan(ip_size));
   udp.be16(source.port);
   udp.be16(destination.port);
   udp.be16(length);
@@ -232,14 +265,14 @@ void GuestLink::send_udp_batch(const MacAddress& to, const sys::Endpoint& source
   vnet.flags = VnetHeader::kNeedsChecksum;
   vnet.gso_type = VnetHeader::kGsoUdpL4;
   vnet.gso_size = static_cast<std::uint16_t>(segment_size);
-  vnet.header_length = kHeaders;
-  vnet.checksum_start = kIpv4HeaderSize;
+  vnet.header_length = static_cast<std::uint16_t>(ip_size + kUdpHeaderSize);
+  vnet.checksum_start = static_cast<std::uint16_t>(ip_size);
   vnet.checksum_offset = 6;
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
   std::array<iovec, kMaxParts> pieces;
-  pieces[0] = piece(headers);
+  pieces[0] = piece(std::span(headers).first(ip_size + kUdpHeaderSize));
   std::copy(parts.begin(), parts.end(), pieces.begin() + 1);
-  send(to, kEtherTypeIpv4, vnet, std::span(pieces).first(parts.size() + 1));
+  send(to, ip_ether_type(source.address), vnet, std::span(pieces).first(parts.size() + 1));
 }
 
 // At least one, which may be empty.
@@ -293,12 +326,12 @@ void GuestLink::send_tcp(const MacAddress& to, const sys::Endpoint& source, cons
   sum.add(segment);
   sys::store_be16(&segment[16], sum.finish());
 
-  Ipv4Header ip;
-  ip.source = source.address.v4();
-  ip.destination = destination.address.v4();
+  IpHeader ip;
+  ip.source = source.address;
+  ip.destination = destination.address;
   ip.protocol = kProtocolTcp;
   ip.dont_fragment = true;
-  send_ipv4(to, ip, segment);
+  send_ip(to, ip, segment);
 }
 
 }  // namespace l4n::stack

@@ -10,6 +10,7 @@
 #include "netns/sys/ip_address.hpp"
 #include "stack/arp.hpp"
 #include "stack/frame_port.hpp"
+#include "stack/ip_header.hpp"
 #include "stack/mac_address.hpp"
 #include "stack/packet.hpp"
 
@@ -27,7 +28,8 @@ class GuestLink {
     std::uint64_t fragmented = 0;  // packets that were sent in fragments
   };
 
-  // `mtu`: the largest IP packet toward the guest, in bytes; at least 68 (RFC 791 3.2).
+  // `mtu`: the largest IP packet toward the guest, in bytes; at least 68 (RFC 791 3.2), with IPv6
+  // 1280 (RFC 8200 5).
   GuestLink(FramePort& port, unsigned mtu) noexcept : port_(port), mtu_(mtu) {}
   GuestLink(const GuestLink&) = delete;
   GuestLink& operator=(const GuestLink&) = delete;
@@ -43,16 +45,19 @@ class GuestLink {
             std::span<const iovec> packet) noexcept;
 
   void send_arp(const MacAddress& to, const ArpPacket& arp) noexcept;
-  // An IPv4 packet from us. `header` needs source, destination, protocol (and tos, ttl, dont_fragment);
-  // length and id are set here. The payload (at most 65,515 bytes) has its checksum already. A packet larger
-  // than the MTU goes in fragments, or not at all when dont_fragment is set.
-  void send_ipv4(const MacAddress& to, const Ipv4Header& header, sys::Bytes payload) noexcept;
-  // An ICMP error (RFC 792) from `source` that quotes `original`, the guest's own packet from its IP header
-  // on, as far as 576 bytes allow (RFC 1812 4.3.2.3); `original` may be cut short already. Nothing is sent
-  // where may_send_icmp_error() forbids it. `second_word` of the ICMP header: with "fragmentation needed" the
-  // next-hop MTU (RFC 1191 4), with "parameter problem" the pointer in its first octet.
-  void send_icmp_error(const MacAddress& to, sys::Ipv4Address source, std::uint8_t type, std::uint8_t code,
-                       sys::Bytes original, std::uint32_t second_word = 0) noexcept;
+  // An IP packet from us. `header` needs source, destination, protocol (and tos, ttl, dont_fragment); length
+  // and id are set here. The payload (IPv4: at most 65,515 bytes, IPv6: 65,535) has its checksum already. A
+  // packet larger than the MTU goes in fragments, or not at all when dont_fragment is set.
+  void send_ip(const MacAddress& to, const IpHeader& header, sys::Bytes payload) noexcept;
+  // An ICMP or ICMPv6 message, as the addresses say; protocol and checksum are set here.
+  void send_icmp(const MacAddress& to, IpHeader header, sys::MutableBytes message) noexcept;
+  // An ICMP error (RFC 792, RFC 4443) from `source` that quotes `original`, the guest's own packet from its
+  // IP header on, as far as 576 bytes allow (RFC 1812 4.3.2.3), IPv6 1280; `original` may be cut short
+  // already. Nothing is sent where may_send_ip_error() forbids it. `second_word` of the ICMP header: with
+  // "fragmentation needed" and "packet too big" the next-hop MTU, with "parameter problem" the pointer (of
+  // ICMP in the first octet).
+  void send_icmp_error(const MacAddress& to, const sys::IpAddress& source, std::uint8_t type,
+                       std::uint8_t code, sys::Bytes original, std::uint32_t second_word = 0) noexcept;
   // A UDP datagram with a full checksum (packet-socket readers in the guest do not understand partial ones);
   // at most 65,507 bytes of payload, in fragments where the MTU wants it.
   void send_udp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
@@ -76,15 +81,15 @@ class GuestLink {
                            const sys::Endpoint& destination, sys::Bytes payload,
                            std::size_t segment_size) noexcept;
   // A packet whose payload comes in pieces.
-  void send_packet(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload) noexcept;
-  void send_fragments(const MacAddress& to, Ipv4Header header, std::span<const iovec> payload,
+  void send_packet(const MacAddress& to, IpHeader header, std::span<const iovec> payload) noexcept;
+  void send_fragments(const MacAddress& to, IpHeader header, std::span<const iovec> payload,
                       std::size_t size) noexcept;
   void send_tcp(const MacAddress& to, const sys::Endpoint& source, const sys::Endpoint& destination,
                 TcpHeader header) noexcept;
 
   FramePort& port_;
   unsigned mtu_;
-  std::uint16_t next_id_ = 1;
+  std::uint32_t next_id_ = 1;
   Counters counters_;
 };
 

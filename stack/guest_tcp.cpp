@@ -18,8 +18,8 @@ namespace {
 constexpr sys::Duration kTick = std::chrono::milliseconds(TCP_TMR_INTERVAL);
 // How often buffers that nobody needed are given back, while there are any.
 constexpr sys::Duration kTidy = std::chrono::seconds(1);
-// The largest TCP payload of an IPv4 packet.
-constexpr std::uint32_t kLargestPayload = 65535 - kIpv4HeaderSize - kTcpHeaderSize;
+// Of what is given to the guest's kernel to cut, in bytes with the IP header: what it takes in one frame.
+constexpr std::uint32_t kLargestPacket = 65535;
 // A guest that announces less gets this (as Linux does): a tiny MSS would only multiply packets.
 constexpr std::uint16_t kSmallestMss = 48;
 // The TAP does not lose packets to congestion: open the congestion window once and for all.
@@ -75,33 +75,45 @@ pbuf* make_syn(const FlowKey& key, TcpHeader header, std::uint16_t mss,
 
 sys::Bytes bytes_of(const pbuf& p) noexcept { return {static_cast<const std::byte*>(p.payload), p.len}; }
 
-// The TCP checksum of an IPv4 packet in a pbuf chain: the sum of the pseudo-header, and of all the segment
+// The TCP checksum of an IP packet in a pbuf chain: the sum of the pseudo-header, and of all the segment
 // where nobody after us completes it.
-std::uint16_t tcp_checksum(const pbuf& packet, const Ipv4Header& ip, bool partial) noexcept {
+std::uint16_t tcp_checksum(const pbuf& packet, const IpHeader& ip, bool partial) noexcept {
   ChecksumAccumulator sum;
   sum.add_pseudo_header(ip.source, ip.destination, kProtocolTcp,
-                        static_cast<std::uint32_t>(packet.tot_len - kIpv4HeaderSize));
+                        static_cast<std::uint32_t>(packet.tot_len - ip.header_length));
   if (partial) {
     return sum.partial();
   }
-  sum.add(bytes_of(packet).subspan(kIpv4HeaderSize));
+  sum.add(bytes_of(packet).subspan(ip.header_length));
   for (const pbuf* p = packet.next; p != nullptr; p = p->next) {
     sum.add(bytes_of(*p));
   }
   return sum.finish();
 }
 
-// What lwIP wrote, which is not yet checksummed.
-Ipv4Header read_ipv4_unchecked(const std::byte* p) noexcept {
-  Ipv4Header ip;
+sys::Ipv6Address load_ipv6(const std::byte* p) noexcept {
+  sys::Ipv6Address address;
+  std::memcpy(address.bytes.data(), p, address.bytes.size());
+  return address;
+}
+
+// Completes what lwIP wrote: IPv4 gets DF and its header checksum.
+IpHeader finish_ip_header(std::byte* p, std::size_t packet_size) noexcept {
+  IpHeader ip;
+  if (sys::load_u8(p) >> 4U == 6) {
+    ip.source = load_ipv6(p + 8);
+    ip.destination = load_ipv6(p + 24);
+    ip.header_length = kIpv6HeaderSize;
+    return ip;
+  }
   ip.tos = sys::load_u8(p + 1);
-  ip.total_length = sys::load_be16(p + 2);
   ip.id = sys::load_be16(p + 4);
   ip.ttl = sys::load_u8(p + 8);
   ip.protocol = sys::load_u8(p + 9);
-  ip.source = {sys::load_be32(p + 12)};
-  ip.destination = {sys::load_be32(p + 16)};
+  ip.source = sys::Ipv4Address{sys::load_be32(p + 12)};
+  ip.destination = sys::Ipv4Address{sys::load_be32(p + 16)};
   ip.dont_fragment = true;
+  encode_ip({p, kIpv4HeaderSize}, ip, packet_size - kIpv4HeaderSize);
   return ip;
 }
 
@@ -130,7 +142,8 @@ struct LwipCallbacks {
                                        : GuestConnection::End::lost;
     static_cast<GuestConnection*>(arg)->on_gone(end);
   }
-  static err_t output(netif* interface, pbuf* p, const ip4_addr_t* /*to*/) noexcept {
+  template <class Address>
+  static err_t output(netif* interface, pbuf* p, const Address* /*to*/) noexcept {
     auto* tcp = static_cast<GuestTcp*>(interface->state);
     tcp->transmit(connection_of(interface->hints), p);
     return ERR_OK;
@@ -143,7 +156,8 @@ struct LwipCallbacks {
     tcp_nagle_disable(pcb);
   }
   static err_t start_interface(netif* interface) noexcept {
-    interface->output = output;
+    interface->output = output<ip4_addr_t>;
+    interface->output_ip6 = output<ip6_addr_t>;
     interface->name[0] = 'g';
     return ERR_OK;
   }
@@ -173,7 +187,7 @@ HeldSyn HeldSyn::of(const TcpSegment& segment) noexcept {
   syn.mac = segment.packet.source_mac;
   syn.isn = segment.tcp.seq;
   syn.window = segment.tcp.window;
-  syn.mss = segment.tcp.mss.value_or(syn.mss);
+  syn.mss = segment.tcp.mss.value_or(default_mss(segment.packet.ip.is_v4()));
   syn.window_scale = segment.tcp.window_scale;
   return syn;
 }
@@ -287,7 +301,8 @@ void GuestTcp::start_transfer(GuestConnection& connection) noexcept {
   // offload to the guest's MSS, which lwIP has put into pcb->mss.
   connection.mss_ = pcb->mss;
   if (link_.offloads()) {
-    pcb->mss = static_cast<u16_t>(kLargestPayload / pcb->mss * pcb->mss);
+    const std::size_t headers = ip_header_size(connection.key_.guest().address) + kTcpHeaderSize;
+    pcb->mss = static_cast<u16_t>((kLargestPacket - headers) / pcb->mss * pcb->mss);
   }
   // Our SYN or SYN-ACK has announced at most 65,535 bytes, whatever lwIP notes.
   const bool scaled = (pcb->flags & TF_WND_SCALE) != 0;
@@ -345,8 +360,8 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
   }
   pbuf* p = nullptr;
   if (connection.state_ == GuestConnection::State::syn_sent && segment.tcp.has(TcpFlags::kSyn)) {
-    p = make_syn(connection.key_, segment.tcp, segment.tcp.mss.value_or(kDefaultMss),
-                 segment.tcp.window_scale);
+    p = make_syn(connection.key_, segment.tcp,
+                 segment.tcp.mss.value_or(default_mss(segment.packet.ip.is_v4())), segment.tcp.window_scale);
   } else {
     // What waits out of order would pin its 64 KiB buffer for long: copy it.
     const bool out_of_order = segment.payload_size() > 0 && segment.tcp.seq != pcb->rcv_nxt;
@@ -496,23 +511,21 @@ void GuestTcp::on_tidy() {
 
 void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
   auto* header = static_cast<std::byte*>(packet->payload);
-  const Ipv4Header ip = read_ipv4_unchecked(header);
-  encode_ipv4({header, kIpv4HeaderSize}, ip);
-
-  std::byte* tcp = header + kIpv4HeaderSize;
+  const IpHeader ip = finish_ip_header(header, packet->tot_len);
+  std::byte* tcp = header + ip.header_length;
   const std::size_t tcp_header_size = (sys::load_u8(tcp + 12) >> 4U) * 4U;
-  const std::size_t payload = packet->tot_len - kIpv4HeaderSize - tcp_header_size;
+  const std::size_t payload = packet->tot_len - ip.header_length - tcp_header_size;
   const bool offload = link_.offloads();
   sys::store_be16(tcp + 16, tcp_checksum(*packet, ip, offload));
 
   VnetHeader vnet;
   if (offload) {
     vnet.flags = VnetHeader::kNeedsChecksum;
-    vnet.checksum_start = kIpv4HeaderSize;
+    vnet.checksum_start = ip.header_length;
     vnet.checksum_offset = 16;
-    vnet.header_length = static_cast<std::uint16_t>(kIpv4HeaderSize + tcp_header_size);
+    vnet.header_length = static_cast<std::uint16_t>(ip.header_length + tcp_header_size);
     if (connection != nullptr && connection->mss_ > 0 && payload > connection->mss_) {
-      vnet.gso_type = VnetHeader::kGsoTcp4;
+      vnet.gso_type = ip.is_v4() ? VnetHeader::kGsoTcp4 : VnetHeader::kGsoTcp6;
       vnet.gso_size = connection->mss_;
     }
   }
@@ -526,7 +539,7 @@ void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
     parts[count++] = {p->payload, p->len};
   }
   if (p == nullptr) {
-    link_.send(to, kEtherTypeIpv4, vnet, std::span(parts).first(count));
+    link_.send(to, ip_ether_type(ip.source), vnet, std::span(parts).first(count));
     return;
   }
   // Many small writes that lwIP has joined while it could not send: gather them.
@@ -534,7 +547,7 @@ void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
   if (gathered != nullptr) {
     gathered->size = pbuf_copy_partial(packet, gathered->data.data(), packet->tot_len, 0);
     const iovec whole{gathered->data.data(), gathered->size};
-    link_.send(to, kEtherTypeIpv4, vnet, {&whole, 1});
+    link_.send(to, ip_ether_type(ip.source), vnet, {&whole, 1});
   }
 }
 

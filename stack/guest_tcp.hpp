@@ -29,7 +29,7 @@ struct tcp_pcb_listen;
 namespace l4n::stack {
 
 // RFC 9293 3.7.1: when the option is absent.
-inline constexpr std::uint16_t kDefaultMss = 536;
+[[nodiscard]] constexpr std::uint16_t default_mss(bool is_v4) noexcept { return is_v4 ? 536 : 1220; }
 
 // What is kept of a SYN while the host connects.
 struct HeldSyn {
@@ -37,7 +37,7 @@ struct HeldSyn {
   MacAddress mac{};
   std::uint32_t isn = 0;
   std::uint16_t window = 0;
-  std::uint16_t mss = kDefaultMss;
+  std::uint16_t mss = default_mss(true);
   std::optional<std::uint8_t> window_scale;
 
   [[nodiscard]] static HeldSyn of(const TcpSegment& segment) noexcept;

@@ -60,7 +60,7 @@ Ingress ipv4_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
   if (!ip) {
     return Dropped{DropReason::bad_ip_header};
   }
-  const IpPacket common{ethernet.source, *ip, packet.first(ip->total_length),
+  const IpPacket common{ethernet.source, to_ip_header(*ip), packet.first(ip->total_length),
                         is_multicast(ethernet.destination)};
   if (ip->is_fragment()) {
     return ip_fragment(common);

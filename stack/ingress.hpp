@@ -8,6 +8,7 @@
 
 #include "netns/sys/bytes.hpp"
 #include "stack/flow_key.hpp"
+#include "stack/ip_header.hpp"
 #include "stack/packet.hpp"
 #include "stack/vnet_header.hpp"
 
@@ -40,7 +41,7 @@ struct ArpFrame {
 // What all IP packets have in common. `packet` begins at the IP header and ends at its total length.
 struct IpPacket {
   MacAddress source_mac{};
-  Ipv4Header ip;
+  IpHeader ip;
   sys::Bytes packet;
   // The frame went to the broadcast or a multicast address. No ICMP error and no reset may answer it
   // (RFC 1122 3.2.2), and what is in it for one host only is not forwarded (RFC 1812 5.3.4).

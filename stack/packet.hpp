@@ -1,5 +1,6 @@
 // Wire formats as structs and the pure functions that read and write them: Ethernet II, IPv4 (RFC 791),
-// TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792). Everything is bounds-checked; numbers are host order.
+// TCP (RFC 9293), UDP (RFC 768), ICMP (RFC 792) and ICMPv6 (RFC 4443). Everything is bounds-checked; numbers
+// are host order.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +15,19 @@ namespace l4n::stack {
 
 inline constexpr std::size_t kEthernetHeaderSize = 14;
 inline constexpr std::size_t kIpv4HeaderSize = 20;  // without options
+inline constexpr std::size_t kIpv6HeaderSize = 40;  // without extension headers
 inline constexpr std::size_t kTcpHeaderSize = 20;   // without options
 inline constexpr std::size_t kUdpHeaderSize = 8;
 inline constexpr std::size_t kIcmpHeaderSize = 8;
 
 inline constexpr std::uint16_t kEtherTypeIpv4 = 0x0800;
+inline constexpr std::uint16_t kEtherTypeIpv6 = 0x86dd;
 inline constexpr std::uint16_t kEtherTypeArp = 0x0806;
 
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 inline constexpr std::uint8_t kProtocolUdp = 17;
+inline constexpr std::uint8_t kProtocolIcmp6 = 58;
 
 struct EthernetHeader {
   MacAddress destination{};
@@ -113,6 +117,22 @@ struct IcmpUnreachable {
 struct IcmpTimeExceeded {
   static constexpr std::uint8_t kTransit = 0;
   static constexpr std::uint8_t kReassembly = 1;
+};
+
+struct Icmp6Type {
+  static constexpr std::uint8_t kUnreachable = 1;
+  static constexpr std::uint8_t kPacketTooBig = 2;  // carries the next-hop MTU
+  static constexpr std::uint8_t kTimeExceeded = 3;  // codes as those of ICMP
+  static constexpr std::uint8_t kParameterProblem = 4;
+  static constexpr std::uint8_t kEchoRequest = 128;
+  static constexpr std::uint8_t kEchoReply = 129;
+};
+// Codes of Icmp6Type::kUnreachable.
+struct Icmp6Unreachable {
+  static constexpr std::uint8_t kNoRoute = 0;
+  static constexpr std::uint8_t kProhibited = 1;
+  static constexpr std::uint8_t kAddress = 3;
+  static constexpr std::uint8_t kPort = 4;
 };
 
 // Fields of an echo message, which holds at least kIcmpHeaderSize bytes.

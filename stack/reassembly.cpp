@@ -25,7 +25,7 @@ std::size_t transport_header_size(std::uint8_t protocol) noexcept {
 }
 
 bool well_formed(const IpPacket& fragment) noexcept {
-  const Ipv4Header& ip = fragment.ip;
+  const IpHeader& ip = fragment.ip;
   const std::size_t size = fragment.payload().size();
   if (size == 0 || (ip.more_fragments && size % 8 != 0)) {
     return false;
@@ -73,7 +73,7 @@ FrameBufferPtr Reassembly::add(const IpPacket& fragment) {
     ++counters_.malformed;
     return nullptr;
   }
-  const Ipv4Header& ip = fragment.ip;
+  const IpHeader& ip = fragment.ip;
   make_room(cost_of(fragment));
   const auto datagram = find_or_open({ip.source, ip.destination, ip.id, ip.protocol});
   if (datagram->refused) {

@@ -63,9 +63,9 @@ class Reassembly final : private sys::TimerHandler {
 
  private:
   struct Key {
-    sys::Ipv4Address source;
-    sys::Ipv4Address destination;
-    std::uint16_t id = 0;
+    sys::IpAddress source;
+    sys::IpAddress destination;
+    std::uint32_t id = 0;
     std::uint8_t protocol = 0;
 
     friend bool operator==(const Key&, const Key&) = default;

@@ -18,7 +18,7 @@
 namespace l4n::nat {
 namespace {
 
-using stack::Ipv4Header;
+using stack::IpHeader;
 using sys::Ipv4Address;
 using sys::make_ipv4;
 using test::ByteString;
@@ -194,7 +194,7 @@ TEST_CASE("icmp error: entries of the error queue") {
 }
 
 TEST_CASE("icmp error: the guest's packet as it was") {
-  Ipv4Header header;
+  IpHeader header;
   header.source = kGuest;
   header.destination = kRemote;
   header.protocol = stack::kProtocolIcmp;
@@ -241,7 +241,7 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
       {"parameter problem", {EPROTO, IcmpReason{12, 0}, 0, kRouter, 9}, kRouter, 0x09000000},
       {"own send", local_error(EMSGSIZE, 1300), kGateway, 1300},
   };
-  Ipv4Header header;
+  IpHeader header;
   header.source = kGuest;
   header.destination = kRemote;
   const ByteString packet = guest_udp_packet(header, 1, 2, ByteString(1000));
@@ -275,7 +275,7 @@ TEST_CASE("icmp error: relayed from the offender, or from the gateway") {
 }
 
 TEST_CASE("icmp error: time exceeded comes from the gateway") {
-  Ipv4Header header;
+  IpHeader header;
   for (const unsigned ttl : {0U, 1U, 2U, 255U}) {
     header.ttl = static_cast<std::uint8_t>(ttl);
     CHECK(ttl_expires(header) == (ttl < 2));
@@ -286,7 +286,7 @@ TEST_CASE("icmp error: time exceeded comes from the gateway") {
   const ByteString packet = guest_udp_packet(header, 1, 33434, ByteString(12));
   RecordingPort port;
   stack::GuestLink link(port, 1500);
-  send_time_exceeded(link, kGateway, {kGuestMac, *stack::decode_ipv4(packet), packet});
+  send_time_exceeded(link, kGateway, {kGuestMac, *stack::decode_quoted_ip(packet), packet});
   REQUIRE(port.frames().size() == 1);
   const ByteString sent = port.packets()[0];
   CHECK(stack::decode_ipv4(sent)->source == kGateway);
@@ -327,7 +327,7 @@ TEST_CASE("icmp error: what no error is ever sent about") {
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
-    Ipv4Header header;
+    IpHeader header;
     header.source = row.source;
     header.destination = row.destination;
     header.protocol = row.protocol;

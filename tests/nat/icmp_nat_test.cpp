@@ -51,7 +51,7 @@ struct Ping {
     sys::store_be16(&message[6], sequence);
     message.insert(message.end(), payload.begin(), payload.end());
     sys::store_be16(&message[2], stack::internet_checksum(message));
-    stack::Ipv4Header header;
+    stack::IpHeader header;
     header.source = source;
     header.destination = destination;
     header.protocol = stack::kProtocolIcmp;
@@ -83,7 +83,7 @@ struct Fixture {
 
   void ping(const Ping& ping) {
     const ByteString packet = ping.packet();
-    const auto ip = stack::decode_ipv4(packet);
+    const auto ip = stack::decode_quoted_ip(packet);
     REQUIRE(ip.has_value());
     const sys::Bytes message = sys::Bytes(packet).subspan(stack::kIpv4HeaderSize);
     nat->on_echo_request({{kGuestMac, *ip, packet}, stack::IcmpType::kEchoRequest, 0, message});
@@ -192,7 +192,7 @@ TEST_CASE("icmp nat: the largest ping comes back byte for byte, in fragments") {
   stack::FrameBufferPtr whole;
   for (const ByteString& packet : f.port.packets()) {
     CHECK(packet.size() <= 1500);
-    whole = reassembly.add({kGuestMac, *stack::decode_ipv4(packet), packet});
+    whole = reassembly.add({kGuestMac, *stack::decode_quoted_ip(packet), packet});
   }
   REQUIRE(whole);
   const ByteString frame(whole->bytes().begin(), whole->bytes().end());

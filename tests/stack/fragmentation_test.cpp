@@ -35,7 +35,7 @@ ByteString received(const std::vector<ByteString>& packets, unsigned mtu) {
   ByteString whole;
   std::size_t offset = 0;
   for (const ByteString& packet : packets) {
-    const auto ip = decode_ipv4(packet);
+    const auto ip = decode_quoted_ip(packet);
     REQUIRE(ip.has_value());
     CHECK(ip->total_length == packet.size());
     CHECK(packet.size() <= mtu);
@@ -94,14 +94,14 @@ TEST_CASE("fragmentation: any payload, up to the largest packet that there is") 
   std::mt19937 random(2);
   RecordingPort port;
   GuestLink link(port, 1500);
-  Ipv4Header header;
+  IpHeader header;
   header.source = kRemote.address.v4();
   header.destination = kGuest.address.v4();
   header.protocol = kProtocolIcmp;
   header.tos = 0x10;
   header.ttl = 17;
   const ByteString payload = test::random_bytes(random, 65515);
-  link.send_ipv4(kGuestMac, header, payload);
+  link.send_ip(kGuestMac, header, payload);
   CHECK(port.frames().size() == (65515 + 1479) / 1480);
   for (const ByteString& packet : port.packets()) {
     const auto ip = decode_ipv4(packet);
@@ -117,17 +117,17 @@ TEST_CASE("fragmentation: any payload, up to the largest packet that there is") 
 TEST_CASE("fragmentation: not where DF forbids it, nor beyond 65,535 bytes") {
   RecordingPort port;
   GuestLink link(port, 1500);
-  Ipv4Header header;
+  IpHeader header;
   header.protocol = kProtocolUdp;
   header.dont_fragment = true;
-  link.send_ipv4(kGuestMac, header, ByteString(1480));
+  link.send_ip(kGuestMac, header, ByteString(1480));
   CHECK(port.frames().size() == 1);
-  link.send_ipv4(kGuestMac, header, ByteString(1481));
+  link.send_ip(kGuestMac, header, ByteString(1481));
   CHECK(port.frames().size() == 1);
   CHECK(link.counters().lost == 1);
 
   header.dont_fragment = false;
-  link.send_ipv4(kGuestMac, header, ByteString(65516));
+  link.send_ip(kGuestMac, header, ByteString(65516));
   link.send_udp(kGuestMac, kRemote, kGuest, ByteString(kLargestUdpPayload + 1));
   CHECK(port.frames().size() == 1);
   CHECK(link.counters().lost == 3);

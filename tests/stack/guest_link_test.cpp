@@ -142,7 +142,7 @@ TEST_CASE_FIXTURE(Fixture, "guest link: as many pieces as promised, in order") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "guest link: IPv4 headers") {
-  Ipv4Header header;
+  IpHeader header;
   header.source = kGateway;
   header.destination = kGuest;
   header.protocol = kProtocolIcmp;
@@ -150,14 +150,14 @@ TEST_CASE_FIXTURE(Fixture, "guest link: IPv4 headers") {
   header.ttl = 9;
   header.dont_fragment = true;
   const ByteString payload = test::text_bytes("payload");
-  link.send_ipv4(kGuestMac, header, payload);
+  link.send_ip(kGuestMac, header, payload);
   const ByteString first = only();
   check_ipv4_frame(first, 1);
   CHECK(part(first, kIpAt + 1, 1) == test::from_hex("28"));
   CHECK(part(first, kIpAt + 6, 3) == test::from_hex("40 00 09"));
   CHECK(part(first, kIpAt + 12, 8) == test::from_hex("0a000202 0a000264"));
   CHECK(from(first, kTransportAt) == payload);
-  link.send_ipv4(kGuestMac, header, payload);
+  link.send_ip(kGuestMac, header, payload);
   CHECK(part(only(), kIpAt + 4, 2) != part(first, kIpAt + 4, 2));  // another identification
 }
 
@@ -176,23 +176,23 @@ TEST_CASE("guest link: what does not fit the MTU and must not be fragmented is n
     CAPTURE(row.payload);
     CapturingPort port;
     GuestLink link(port, row.mtu);
-    Ipv4Header header;
+    IpHeader header;
     header.source = kGateway;
     header.destination = kGuest;
     header.protocol = kProtocolIcmp;
     header.dont_fragment = true;
-    link.send_ipv4(kGuestMac, header, ByteString(row.payload));
+    link.send_ip(kGuestMac, header, ByteString(row.payload));
     CHECK(port.frames.size() == (row.sent ? 1 : 0));
     CHECK(link.counters().lost == (row.sent ? 0 : 1));
   }
 }
 
 TEST_CASE_FIXTURE(Fixture, "guest link: what does not fit into an IP packet is not sent, but counted") {
-  Ipv4Header header;
+  IpHeader header;
   header.source = kGateway;
   header.destination = kGuest;
   header.protocol = kProtocolIcmp;
-  link.send_ipv4(kGuestMac, header, ByteString(65516));
+  link.send_ip(kGuestMac, header, ByteString(65516));
   link.send_udp(kGuestMac, {kGateway, 1}, {kGuest, 2}, ByteString(65508));
   CHECK(port.frames.empty());
   CHECK(link.counters().lost == 2);

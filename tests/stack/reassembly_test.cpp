@@ -74,7 +74,7 @@ struct Fragment {
 
 FrameBufferPtr add(Reassembly& reassembly, const Fragment& fragment) {
   const ByteString packet = fragment.packet();
-  const auto ip = decode_ipv4(packet);
+  const auto ip = decode_quoted_ip(packet);
   REQUIRE(ip.has_value());
   return reassembly.add({kGuestMac, *ip, packet});
 }
@@ -426,11 +426,11 @@ TEST_CASE("reassembly: a flood of first fragments is bounded and hurts nobody af
   std::size_t most_bytes = 0;
   Fragment fragment = part(payload, 0, 1480);
   const ByteString packet = fragment.packet();
-  auto ip = decode_ipv4(packet);
+  auto ip = decode_quoted_ip(packet);
   REQUIRE(ip);
   for (unsigned i = 0; i < 100'000; ++i) {
     ip->id = static_cast<std::uint16_t>(i);
-    ip->source = {kGuest.value + i / 65536};
+    ip->source = sys::Ipv4Address{kGuest.value + i / 65536};
     REQUIRE_FALSE(f.reassembly.add({kGuestMac, *ip, packet}));
     most_pending = std::max(most_pending, f.reassembly.pending());
     most_bytes = std::max(most_bytes, f.reassembly.bytes());
