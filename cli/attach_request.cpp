@@ -1,13 +1,9 @@
 #include "cli/attach_request.hpp"
 
 #include "nat/guest_addresses.hpp"
+#include "nat/policy.hpp"
 
 namespace l4n::cli {
-namespace {
-
-constexpr sys::Ipv6Address kRouterAddress{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}};
-
-}  // namespace
 
 netns::AttachRequest attach_request(const Options& options) {
   netns::AttachRequest request;
@@ -25,7 +21,7 @@ netns::AttachRequest attach_request(const Options& options) {
     config.gateways.emplace_back(options.cidr.host(2));
     if (options.enable_ipv6) {
       config.addresses.push_back({nat::guest_address(options.cidr6), options.cidr6.prefix});
-      config.gateways.emplace_back(kRouterAddress);
+      config.gateways.emplace_back(nat::kRouterAddress);
     }
     request.configure = config;
   }
