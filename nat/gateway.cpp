@@ -23,7 +23,7 @@ Gateway::Gateway(const Environment& e, const Config& config)
       port_(e.port),
       link_(e.port, config.mtu),
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
-      neighbours_(link_, e.timers, policy_.gateway()),
+      neighbours_(link_, e.timers, policy_.gateway(), kRouterAddress),
       reassembly_(guest_tcp_.buffers(), e.timers),
       router_(link_, neighbours_, e.timers, policy_),
       resolvers_(e.clock),
