@@ -129,6 +129,9 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
                gateway_config(options)),
       sealed_off_(seals_files(options)),
       recommended_guest_(nat::guest_address(options.cidr)) {
+  if (options.enable_ipv6) {
+    recommended_guest6_ = nat::guest_address(options.cidr6);
+  }
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }
@@ -177,7 +180,7 @@ Result<void> Worker::serve_api(netns::UnixListener listener) {
     listener.leave_file();
   }
   api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
-    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, log_});
+    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, recommended_guest6_, log_});
   });
   return api_->start();
 }
