@@ -113,8 +113,10 @@ class HostWire {
 
   [[nodiscard]] unsigned index() const noexcept { return index_; }
 
-  // The next packet of this protocol (IPv6: next header) that the host sends, from its IP header on.
-  [[nodiscard]] std::optional<ByteString> next(std::uint8_t protocol) const {
+  // The next packet of this protocol (IPv6: next header) that the host sends, from its IP header on; with
+  // `first`, one with this first byte behind the header.
+  [[nodiscard]] std::optional<ByteString> next(std::uint8_t protocol,
+                                               std::optional<std::byte> first = std::nullopt) const {
     for (;;) {
       pollfd ready{tap_.fd.get(), POLLIN, 0};
       ByteString frame(70000);
@@ -126,7 +128,7 @@ class HostWire {
         continue;
       }
       ByteString packet(frame.begin() + static_cast<std::ptrdiff_t>(headers()), frame.begin() + n);
-      if (protocol_of(packet) == protocol) {
+      if (protocol_of(packet) == protocol && (!first || packet.at(ip_size(packet)) == first)) {
         return packet;
       }
     }
@@ -151,20 +153,36 @@ class HostWire {
   // An IP packet from somebody on the link.
   bool arrive(const sys::IpAddress& source, const sys::IpAddress& destination, std::uint8_t protocol,
               sys::Bytes payload) const {
-    return arrive(source.is_v4() ? test::ipv4_packet({source.v4(), destination.v4(), protocol}, payload)
-                                 : ipv6_packet(source.v6(), destination.v6(), protocol, payload));
+    return arrive(packet_of(source, destination, protocol, payload));
+  }
+
+  // The answer to an echo request that the host has sent, with a TTL and TOS of its own.
+  bool arrive_echo_reply(const ByteString& request, std::uint8_t ttl, std::uint8_t tos) const {
+    const bool v4 = is_v4(request);
+    const sys::IpAddress from = destination_of(request);
+    const sys::IpAddress to = source_of(request);
+    ByteString message(request.begin() + static_cast<std::ptrdiff_t>(ip_size(request)), request.end());
+    message[0] = std::byte{v4 ? std::uint8_t{0} : std::uint8_t{129}};
+    complete(message, from, to);
+    ByteString packet = packet_of(from, to, v4 ? 1 : 58, message);
+    packet[v4 ? 8 : 7] = std::byte{ttl};
+    if (v4) {
+      packet[1] = std::byte{tos};
+      sys::store_be16(&packet[10], 0);
+      sys::store_be16(&packet[10], test::plain_checksum(std::span(packet).first(20)));
+    } else {
+      sys::store_be16(packet.data(), static_cast<std::uint16_t>(0x6000U | unsigned{tos} << 4U));
+    }
+    return arrive(packet);
   }
 
   // An ICMP or ICMPv6 error from `offender` about a packet that the host has sent. `word`: the second one.
   bool arrive_error(const sys::IpAddress& offender, std::uint8_t type, std::uint8_t code, std::uint32_t word,
                     const ByteString& about) const {
     ByteString message = test::concat({test::byte_string({type, code, 0, 0}), test::be32(word), about});
-    const std::uint8_t protocol = offender.is_v4() ? 1 : 58;
     const sys::IpAddress to = source_of(about);
-    sys::store_be16(&message[2], offender.is_v4()
-                                     ? test::plain_checksum(message)
-                                     : test::plain_transport_checksum(offender, to, protocol, message));
-    return arrive(offender, to, protocol, message);
+    complete(message, offender, to);
+    return arrive(offender, to, offender.is_v4() ? 1 : 58, message);
   }
 
  private:
@@ -207,6 +225,20 @@ class HostWire {
     ifreq request = named(name);
     request.ifr_flags = IFF_NOARP;
     return ::ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0;
+  }
+
+  static ByteString packet_of(const sys::IpAddress& source, const sys::IpAddress& destination,
+                              std::uint8_t protocol, sys::Bytes payload) {
+    return source.is_v4() ? test::ipv4_packet({source.v4(), destination.v4(), protocol}, payload)
+                          : ipv6_packet(source.v6(), destination.v6(), protocol, payload);
+  }
+
+  // Writes the checksum of an ICMP or ICMPv6 message.
+  static void complete(ByteString& message, const sys::IpAddress& source, const sys::IpAddress& destination) {
+    sys::store_be16(&message[2], 0);
+    sys::store_be16(&message[2], source.is_v4()
+                                     ? test::plain_checksum(message)
+                                     : test::plain_transport_checksum(source, destination, 58, message));
   }
 
   static ByteString ipv6_packet(const sys::Ipv6Address& source, const sys::Ipv6Address& destination,
