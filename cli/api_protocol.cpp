@@ -96,35 +96,56 @@ std::optional<std::uint32_t> whole_number(const Json* value) {
 
 // Arguments of add_hostfwd
 
+// Which family the host's address has to be of.
+enum class Family : std::uint8_t { either, v4, v6 };
+
 struct ProtocolName {
   std::string_view name;
   nat::ForwardProtocol protocol;
+  Family family;
 };
 constexpr auto kProtocols = std::to_array<ProtocolName>({
-    {"tcp", nat::ForwardProtocol::tcp},
-    {"udp", nat::ForwardProtocol::udp},
+    {"tcp", nat::ForwardProtocol::tcp, Family::either},
+    {"udp", nat::ForwardProtocol::udp, Family::either},
+    {"tcp4", nat::ForwardProtocol::tcp, Family::v4},
+    {"udp4", nat::ForwardProtocol::udp, Family::v4},
+    {"tcp6", nat::ForwardProtocol::tcp, Family::v6},
+    {"udp6", nat::ForwardProtocol::udp, Family::v6},
 });
 
-std::optional<nat::ForwardProtocol> to_protocol(const std::string* name) {
+const ProtocolName* to_protocol(const std::string* name) {
   for (const ProtocolName& row : kProtocols) {
     if (name != nullptr && *name == row.name) {
-      return row.protocol;
+      return &row;
     }
   }
-  return std::nullopt;
+  return nullptr;
 }
 
-std::string_view name_of(nat::ForwardProtocol protocol) {
+// As it was asked for.
+std::string_view protocol_of(const nat::ForwardRule& rule) {
+  const Family of_host = rule.host.address.is_v4() ? Family::v4 : Family::v6;
+  const Family family = rule.names_family ? of_host : Family::either;
   for (const ProtocolName& row : kProtocols) {
-    if (row.protocol == protocol) {
+    if (row.protocol == rule.protocol && row.family == family) {
       return row.name;
     }
   }
   return "?";
 }
 
+bool fits(const sys::IpAddress& address, Family family) {
+  return family == Family::either || address.is_v4() == (family == Family::v4);
+}
+
+// An IPv4 address in the clothes of IPv6, which would be taken for what it is not.
+bool is_v4_mapped(const sys::IpAddress& address) {
+  constexpr sys::Ipv6Network kMapped{{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}}, 96};
+  return !address.is_v4() && kMapped.contains(address.v6());
+}
+
 // Callers send an empty text where they mean the default.
-std::optional<sys::IpAddress> to_address(const Json* value, sys::IpAddress fallback) {
+std::optional<sys::IpAddress> to_address(const Json* value, const sys::IpAddress& fallback) {
   if (value == nullptr) {
     return fallback;
   }
@@ -133,7 +154,16 @@ std::optional<sys::IpAddress> to_address(const Json* value, sys::IpAddress fallb
     return std::nullopt;
   }
   const auto address = text->empty() ? fallback : sys::parse_ip(*text);
-  return address && address->is_v4() ? address : std::nullopt;  // forwards of IPv6 are still to come
+  return address && !is_v4_mapped(*address) ? address : std::nullopt;
+}
+
+sys::IpAddress any_address(Family family) {
+  return family == Family::v6 ? sys::IpAddress(sys::Ipv6Address{}) : sys::IpAddress(sys::Ipv4Address{});
+}
+
+// Of the host's family, where the guest has it.
+sys::IpAddress default_guest(const ApiContext& context, const sys::IpAddress& host) {
+  return host.is_v4() || !context.guest6 ? sys::IpAddress(context.guest) : sys::IpAddress(*context.guest6);
 }
 
 struct Ports {
@@ -185,30 +215,33 @@ std::optional<std::uint16_t> to_first_port(const Json* value, unsigned wanted) {
 }
 
 // The order of the checks is part of the contract.
-sys::Result<nat::ForwardRule> to_rule(const Json* arguments, sys::Ipv4Address default_guest) {
+sys::Result<nat::ForwardRule> to_rule(const Json* arguments, const ApiContext& context) {
   constexpr std::string_view kVerb = "add_hostfwd";
-  const auto protocol = to_protocol(text_member(arguments, "proto"));
-  if (!protocol) {
+  const ProtocolName* protocol = to_protocol(text_member(arguments, "proto"));
+  if (protocol == nullptr) {
     return bad_argument(kVerb, "proto");
   }
-  const auto host_addr = to_address(member(arguments, "host_addr"), sys::Ipv4Address{});
-  if (!host_addr) {
+  const auto host_addr = to_address(member(arguments, "host_addr"), any_address(protocol->family));
+  if (!host_addr || !fits(*host_addr, protocol->family)) {
     return bad_argument(kVerb, "host_addr");
   }
   const auto host_ports = to_ports(member(arguments, "host_port"));
   if (!host_ports) {
     return bad_argument(kVerb, "host_port");
   }
-  const auto guest_addr = to_address(member(arguments, "guest_addr"), default_guest);
-  if (!guest_addr) {
+  const auto guest_addr = to_address(member(arguments, "guest_addr"), default_guest(context, *host_addr));
+  if (!guest_addr || !(guest_addr->is_v4() || context.guest6)) {
     return bad_argument(kVerb, "guest_addr");
   }
   const auto guest_port = to_first_port(member(arguments, "guest_port"), host_ports->count);
   if (!guest_port) {
     return bad_argument(kVerb, "guest_port");
   }
-  return nat::ForwardRule{
-      *protocol, {*host_addr, host_ports->first}, {*guest_addr, *guest_port}, host_ports->count};
+  return nat::ForwardRule{protocol->protocol,
+                          {*host_addr, host_ports->first},
+                          {*guest_addr, *guest_port},
+                          host_ports->count,
+                          protocol->family != Family::either};
 }
 
 // Verbs
@@ -224,7 +257,7 @@ Json entry(const nat::Forward& forward) {
   const nat::ForwardRule& rule = forward.rule;
   Json json;
   json["id"] = forward.id;
-  json["proto"] = name_of(rule.protocol);
+  json["proto"] = protocol_of(rule);
   json["host_addr"] = sys::to_string(rule.host.address);
   json["host_port"] = port_json(rule.host.port, rule.count);
   json["guest_addr"] = sys::to_string(rule.guest.address);
@@ -233,13 +266,13 @@ Json entry(const nat::Forward& forward) {
 }
 
 Reply add_hostfwd(const Json* arguments, const ApiContext& context) {
-  const auto rule = to_rule(arguments, context.guest);
+  const auto rule = to_rule(arguments, context);
   if (!rule) {
     return rule.error();
   }
   const auto added = context.forwards.add(*rule);
   if (!added) {
-    context.log.warning(sys::LogClass::host, "cannot forward {} {} to {}: {}", name_of(rule->protocol),
+    context.log.warning(sys::LogClass::host, "cannot forward {} {} to {}: {}", protocol_of(*rule),
                         sys::to_string(rule->host), sys::to_string(rule->guest), added.error().message());
     return bad("add_hostfwd: slirp_add_hostfwd failed");
   }

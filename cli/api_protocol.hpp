@@ -2,9 +2,11 @@
 //
 //   {"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0","host_port":8080,
 //                                         "guest_addr":"10.0.2.100","guest_port":80}}
-//     -> {"return":{"id":1}}. Addresses may be absent or empty. "host_port" may be 0: any free port, which
-//     the reply then carries as "host_port"; or a range "8000-8010", with "guest_port" the first port of as
-//     many, or a range of the same length.
+//     -> {"return":{"id":1}}. "proto" may also be tcp4, tcp6, udp4 or udp6; with tcp and udp host_addr tells
+//     the family. Addresses may be absent or empty: any of the host's, and the guest's recommended one, of
+//     that family where the guest has it. Both ends may be of different families. "host_port" may be 0: any
+//     free port, which the reply then carries as "host_port"; or a range "8000-8010", with "guest_port" the
+//     first port of as many, or a range of the same length.
 //   {"execute":"list_hostfwd"}
 //     -> {"return":{"entries":[...]},"entries":[...]}: callers expect the one form or the other.
 //   {"execute":"remove_hostfwd","arguments":{"id":1}}
@@ -13,6 +15,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,8 +31,10 @@ inline constexpr std::size_t kApiRequestLimit = 4096;
 // What requests work with.
 struct ApiContext {
   nat::ForwardControl& forwards;
-  sys::Ipv4Address guest;  // to which a forward leads that names no guest
-  sys::Log& log;           // why a forward could not be made: the reply's text is fixed
+  // To which a forward leads that names no guest; the second one for IPv6, nothing: the guest has none.
+  sys::Ipv4Address guest;
+  std::optional<sys::Ipv6Address> guest6;
+  sys::Log& log;  // why a forward could not be made: the reply's text is fixed
 };
 
 // Every request gets an answer. Bytes after the end of the request's object are ignored. Does not throw.

@@ -1,5 +1,8 @@
 #include "cli/attach_request.hpp"
 
+#include "nat/guest_addresses.hpp"
+#include "nat/policy.hpp"
+
 namespace l4n::cli {
 
 netns::AttachRequest attach_request(const Options& options) {
@@ -14,8 +17,12 @@ netns::AttachRequest attach_request(const Options& options) {
     netns::InterfaceConfig config;
     config.mac = options.macaddress;
     config.mtu = static_cast<unsigned>(options.mtu);
-    config.addresses.push_back({options.cidr.host(100), options.cidr.prefix});
+    config.addresses.push_back({nat::guest_address(options.cidr), options.cidr.prefix});
     config.gateways.emplace_back(options.cidr.host(2));
+    if (options.enable_ipv6) {
+      config.addresses.push_back({nat::guest_address(options.cidr6), options.cidr6.prefix});
+      config.gateways.emplace_back(nat::kRouterAddress);
+    }
     request.configure = config;
   }
   return request;

@@ -13,7 +13,6 @@
 
 #include "cli/api_socket.hpp"
 #include "cli/guest.hpp"
-#include "cli/not_built_yet.hpp"
 #include "cli/options.hpp"
 #include "cli/outbound.hpp"
 #include "cli/run.hpp"
@@ -148,10 +147,6 @@ int serve_or_explain(std::span<const char* const> argv) {
   print(stderr, outcome.err);
   if (!outcome.options) {
     return outcome.exit_code;
-  }
-  if (const std::string missing = cli::not_built_yet(*outcome.options); !missing.empty()) {
-    print(stderr, missing);
-    return 1;
   }
   return serve(*outcome.options);
 }

@@ -68,6 +68,9 @@ Check take_option(Draft& draft, OptionId id, const std::string& value) {
     case OptionId::cidr:
       draft.cidr = value;
       break;
+    case OptionId::cidr6:
+      draft.cidr6 = value;
+      break;
     case OptionId::no_host_loopback:
       warn_deprecated(draft, "no-host-loopback", "disable-host-loopback");
       [[fallthrough]];
@@ -172,6 +175,7 @@ Check check_api_socket(const Options& options) {
 
 Check take_values(Draft& draft) {
   Check ending = parse_given(draft.cidr, parse_cidr, draft.options.cidr);
+  ending = ending ? ending : parse_given(draft.cidr6, parse_cidr6, draft.options.cidr6);
   ending =
       ending ? ending : parse_given(draft.outbound_addr, parse_outbound_addr, draft.options.outbound_addr);
   ending =

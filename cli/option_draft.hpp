@@ -35,6 +35,7 @@ struct Draft {
   Options options;
   std::string warnings;
   std::optional<std::string> cidr;
+  std::optional<std::string> cidr6;
   std::optional<std::string> netns_type;
   std::optional<std::string> macaddress;
   std::optional<std::string> outbound_addr;
@@ -50,7 +51,7 @@ void warn(Draft& draft, std::string_view text);
 // Judged only when all options are known because --enable-ipv6 may follow --mtu.
 [[nodiscard]] Check check_mtu(const Options& options);
 [[nodiscard]] Check check_api_socket(const Options& options);
-// --cidr, --outbound-addr, --outbound-addr6 and --macaddress.
+// --cidr, --cidr6, --outbound-addr, --outbound-addr6 and --macaddress.
 [[nodiscard]] Check take_values(Draft& draft);
 
 [[nodiscard]] bool exists(const std::string& path);

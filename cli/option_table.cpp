@@ -19,6 +19,7 @@ constexpr auto kOptions = std::to_array<OptionSpec>({
     {OptionId::enable_ipv6, "enable-ipv6", '6', "", "offer IPv6 as well", true},
     {OptionId::api_socket, "api-socket", 'a', "PATH", "accept API requests on this Unix socket", true},
     {OptionId::cidr, "cidr", 0, "CIDR", "IPv4 network of the namespace (default 10.0.2.0/24)", true},
+    {OptionId::cidr6, "cidr6", 0, "CIDR", "IPv6 network of the namespace (default fd00::/64)", true},
     {OptionId::disable_host_loopback, "disable-host-loopback", 0, "", "no access to the host's 127.0.0.1",
      true},
     {OptionId::no_host_loopback, "no-host-loopback", 0, "", ""},

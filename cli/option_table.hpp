@@ -20,6 +20,7 @@ enum class OptionId : std::uint8_t {
   enable_ipv6,
   api_socket,
   cidr,
+  cidr6,
   disable_host_loopback,
   no_host_loopback,
   netns_type,

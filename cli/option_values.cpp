@@ -15,6 +15,8 @@ namespace {
 
 constexpr unsigned kMinPrefix = 1;
 constexpr unsigned kMaxPrefix = 25;
+constexpr unsigned kMinPrefix6 = 64;
+constexpr unsigned kMaxPrefix6 = 120;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -39,6 +41,28 @@ bool looks_like_ipv4(std::string_view text) {
     numbers = is_number(cut(text, '.'), 3) && numbers;
   }
   return right_dots && numbers;
+}
+
+// Of a text that is_number().
+unsigned to_unsigned(std::string_view digits) {
+  unsigned value = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+bool has_host_bits(const sys::Ipv6Network& network) {
+  bool any = false;
+  for (unsigned bit = network.prefix; bit < 128; ++bit) {
+    any = any || (network.address.bytes.at(bit / 8) & (0x80U >> bit % 8)) != 0;
+  }
+  return any;
+}
+
+// Whether the network's addresses are ordinary unicast ones.
+bool is_usable(const sys::Ipv6Network& network) {
+  constexpr sys::Ipv6Network kSpecial{{}, 64};  // ::, ::1, ::ffff:0:0/96 and more of RFC 4291 2.5
+  return !kSpecial.contains(network.address) && !sys::is_multicast(network.address) &&
+         !sys::is_link_local(network.address);
 }
 
 std::optional<std::uint8_t> parse_hex_byte(std::string_view text) {
@@ -92,14 +116,34 @@ sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text) {
   if (!address) {
     return sys::plain_error(fmt::format("invalid network address: {}", address_text));
   }
-  unsigned prefix = 0;
-  std::from_chars(prefix_text.data(), prefix_text.data() + prefix_text.size(), prefix);
+  const unsigned prefix = to_unsigned(prefix_text);
   if (prefix < kMinPrefix || prefix > kMaxPrefix) {
     return sys::plain_error(fmt::format("prefix length needs to be {}-{}", kMinPrefix, kMaxPrefix));
   }
   const sys::Ipv4Network network{*address, prefix};
   if (network.host(0) != *address) {
     return sys::plain_error("CIDR needs to be a network address like 10.0.2.0/24, not like 10.0.2.100/24");
+  }
+  return network;
+}
+
+sys::Result<sys::Ipv6Network> parse_cidr6(const std::string& text) {
+  std::string_view prefix_text = text;
+  const auto address = sys::parse_ipv6(cut(prefix_text, '/'));
+  if (!address || !is_number(prefix_text, 3)) {
+    return sys::plain_error(fmt::format("invalid IPv6 CIDR: {}", text));
+  }
+  const unsigned prefix = to_unsigned(prefix_text);
+  if (prefix < kMinPrefix6 || prefix > kMaxPrefix6) {
+    return sys::plain_error(fmt::format("IPv6 prefix length needs to be {}-{}", kMinPrefix6, kMaxPrefix6));
+  }
+  const sys::Ipv6Network network{*address, prefix};
+  if (!is_usable(network)) {
+    return sys::plain_error(
+        fmt::format("IPv6 CIDR needs to be of ordinary unicast addresses, unlike {}", text));
+  }
+  if (has_host_bits(network)) {
+    return sys::plain_error("IPv6 CIDR needs to be a network address like fd00::/64, not like fd00::100/64");
   }
   return network;
 }

@@ -17,11 +17,18 @@ struct OutboundSource {
   std::string interface_name;
 };
 
+// fd00::/64
+inline constexpr sys::Ipv6Network kDefaultPrefix6{{{0xfd}}, 64};
+
 // A decimal number as strtol reads it (leading blanks and a '+' are allowed), in min..max; nothing else.
 [[nodiscard]] std::optional<int> parse_integer(const std::string& text, int min, int max);
 
 // A.B.C.D/N with N in 1..25, so that the addresses up to x.100 exist, and no host bits.
 [[nodiscard]] sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text);
+
+// IPv6/N with N in 64..120, so that the addresses that are served and given exist, and no host bits. Not in
+// ::/64, where the unspecified, the loopback and the IPv4-mapped addresses are; not multicast nor link-local.
+[[nodiscard]] sys::Result<sys::Ipv6Network> parse_cidr6(const std::string& text);
 
 // Six bytes, each one or two hexadecimal digits, separated by ':'.
 [[nodiscard]] sys::Result<stack::MacAddress> parse_mac_address(const std::string& text);

@@ -28,6 +28,7 @@ struct Options {
   bool enable_ipv6 = false;
   std::optional<std::string> api_socket;  // fits sockaddr_un
   sys::Ipv4Network cidr{sys::make_ipv4(10, 0, 2, 0), 24};
+  sys::Ipv6Network cidr6 = kDefaultPrefix6;  // means something with enable_ipv6 only
   bool disable_host_loopback = false;
   NetnsType netns_type = NetnsType::pid;
   std::optional<std::string> userns_path;  // existed when it was checked

@@ -13,7 +13,6 @@
 #include "cli/api_socket.hpp"
 #include "cli/attach_request.hpp"
 #include "cli/guest.hpp"
-#include "cli/not_built_yet.hpp"
 #include "cli/outbound.hpp"
 #include "cli/seal_request.hpp"
 #include "cli/supervisor.hpp"
@@ -30,7 +29,7 @@
 namespace l4n::cli {
 namespace {
 
-constexpr std::uint32_t kDns = 3;  // x.3
+constexpr std::uint16_t kDns = 3;  // x.3
 
 int fail(const std::string& text) {
   std::fprintf(stderr, "lwip4netns: %s\n", text.c_str());
@@ -61,7 +60,10 @@ netns::InitRequest init_request(const RunOptions& options, const CommandSignals&
   request.command = options.command;
   request.signals = signals.original();
   if (!options.network.disable_dns) {
-    request.nameserver = options.network.cidr.host(kDns);
+    request.nameservers.emplace_back(options.network.cidr.host(kDns));
+    if (options.network.enable_ipv6) {
+      request.nameservers.emplace_back(options.network.cidr6.host(kDns));
+    }
   }
   request.terminal = terminal.fd();
   request.own_group = terminal.is_ours_alone();
@@ -85,10 +87,6 @@ void leave_descriptors_to_command(const netns::Init& init, const Terminal& termi
 }  // namespace
 
 int run(const RunOptions& options) {
-  if (const std::string missing = not_built_yet(options.network); !missing.empty()) {
-    std::fputs(missing.c_str(), stderr);
-    return netns::kStartFailed;
-  }
   fill_stdio();
 
   // 1. Signals are for the command from here on, and wait until there is one.

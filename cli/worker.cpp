@@ -12,6 +12,7 @@
 #include "cli/api_protocol.hpp"
 #include "cli/outbound.hpp"
 #include "cli/seal_request.hpp"
+#include "nat/guest_addresses.hpp"
 
 namespace l4n::cli {
 namespace {
@@ -19,7 +20,6 @@ namespace {
 using sys::Result;
 
 constexpr std::uint16_t kDnsPort = 53;
-constexpr std::uint32_t kRecommended = 100;  // x.100
 // Descriptors that flows must leave for everything else: DNS questions, the API, listeners.
 constexpr rlim_t kReservedDescriptors = 640;
 // How long the start waits for the monitor's first word.
@@ -41,6 +41,9 @@ std::size_t flows_within_limit(std::size_t wanted) noexcept {
 nat::Gateway::Config gateway_config(const Options& options) {
   nat::Gateway::Config config;
   config.policy.network = options.cidr;
+  if (options.enable_ipv6) {
+    config.policy.network6 = options.cidr6;
+  }
   config.policy.host_loopback = !options.disable_host_loopback;
   config.policy.dns = !options.disable_dns;
   config.mtu = static_cast<unsigned>(options.mtu);
@@ -125,7 +128,10 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
       sealed_off_(seals_files(options)),
-      recommended_guest_(options.cidr.host(kRecommended)) {
+      recommended_guest_(nat::guest_address(options.cidr)) {
+  if (options.enable_ipv6) {
+    recommended_guest6_ = nat::guest_address(options.cidr6);
+  }
   loop_->add_turn_hook(gateway_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }
@@ -174,7 +180,7 @@ Result<void> Worker::serve_api(netns::UnixListener listener) {
     listener.leave_file();
   }
   api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
-    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, log_});
+    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, recommended_guest6_, log_});
   });
   return api_->start();
 }

@@ -73,6 +73,7 @@ class Worker {
   sys::MemberEvent<Worker> monitor_watch_{*this, &Worker::on_monitor};
   bool sealed_off_;
   sys::Ipv4Address recommended_guest_;
+  std::optional<sys::Ipv6Address> recommended_guest6_;
   std::optional<ApiServer> api_;
   bool has_resolvers_ = false;  // the host has named some
   int status_ = 0;

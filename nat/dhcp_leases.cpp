@@ -4,11 +4,10 @@
 
 namespace l4n::nat {
 
-std::optional<sys::Ipv4Address> DhcpLeases::offer(sys::Bytes client,
-                                                  const std::optional<sys::Ipv4Address>& wanted) {
+std::optional<std::size_t> DhcpLeases::offer(sys::Bytes client, std::optional<std::size_t> wanted) {
   Entry* entry = entry_of(client);
   if (entry != nullptr && entry->state == State::leased && !available(*entry)) {
-    return address_of(*entry);  // the lease goes on as it is
+    return number_of(*entry);  // the lease goes on as it is
   }
   if (entry == nullptr && wanted) {
     entry = entry_at(*wanted);
@@ -21,11 +20,11 @@ std::optional<sys::Ipv4Address> DhcpLeases::offer(sys::Bytes client,
     return std::nullopt;
   }
   give(*entry, client, State::offered, kOfferTime);
-  return address_of(*entry);
+  return number_of(*entry);
 }
 
-DhcpLeases::Binding DhcpLeases::bind(sys::Bytes client, sys::Ipv4Address address) {
-  Entry* const entry = entry_at(address);
+DhcpLeases::Binding DhcpLeases::bind(sys::Bytes client, std::size_t number) {
+  Entry* const entry = entry_at(number);
   if (entry == nullptr) {
     return Binding::not_in_pool;
   }
@@ -45,6 +44,14 @@ DhcpLeases::Binding DhcpLeases::bind(sys::Bytes client, sys::Ipv4Address address
   return Binding::granted;
 }
 
+bool DhcpLeases::has_lease(sys::Bytes client, std::size_t number) const noexcept {
+  if (number >= kSize) {
+    return false;
+  }
+  const Entry& entry = entries_[number];
+  return entry.state == State::leased && !available(entry) && is_of(entry, client);
+}
+
 void DhcpLeases::withdraw_offer(sys::Bytes client) noexcept {
   Entry* const entry = entry_of(client);
   if (entry != nullptr && entry->state == State::offered) {
@@ -52,17 +59,17 @@ void DhcpLeases::withdraw_offer(sys::Bytes client) noexcept {
   }
 }
 
-void DhcpLeases::release(sys::Bytes client, sys::Ipv4Address address) noexcept {
+void DhcpLeases::release(sys::Bytes client, std::size_t number) noexcept {
   Entry* const entry = entry_of(client);
-  if (entry != nullptr && entry == entry_at(address)) {
+  if (entry != nullptr && entry == entry_at(number)) {
     enter(*entry, State::free, {});
   }
 }
 
-void DhcpLeases::decline(sys::Bytes client, sys::Ipv4Address address) noexcept {
+void DhcpLeases::decline(sys::Bytes client, std::size_t number) noexcept {
   Entry* const entry = entry_of(client);
   // Only what the client holds: otherwise one that remembers old addresses could put all of them aside.
-  if (entry != nullptr && entry == entry_at(address) && !available(*entry)) {
+  if (entry != nullptr && entry == entry_at(number) && !available(*entry)) {
     entry->client.clear();
     enter(*entry, State::declined, kDeclinedTime);
   }
@@ -73,20 +80,22 @@ std::size_t DhcpLeases::in_use() const noexcept {
                                                 [this](const Entry& entry) { return !available(entry); }));
 }
 
+bool DhcpLeases::is_of(const Entry& entry, sys::Bytes client) noexcept {
+  return std::equal(entry.client.begin(), entry.client.end(), client.begin(), client.end());
+}
+
 bool DhcpLeases::available(const Entry& entry) const noexcept {
   return entry.state == State::free || entry.until <= clock_.now();
 }
 
 DhcpLeases::Entry* DhcpLeases::entry_of(sys::Bytes client) noexcept {
-  auto* const found = std::find_if(entries_.begin(), entries_.end(), [client](const Entry& entry) {
-    return std::equal(entry.client.begin(), entry.client.end(), client.begin(), client.end());
-  });
+  auto* const found = std::find_if(entries_.begin(), entries_.end(),
+                                   [client](const Entry& entry) { return is_of(entry, client); });
   return found == entries_.end() ? nullptr : found;
 }
 
-DhcpLeases::Entry* DhcpLeases::entry_at(sys::Ipv4Address address) noexcept {
-  const std::uint32_t index = address.value - first_.value;  // wraps for addresses below the pool
-  return index < kSize ? &entries_[index] : nullptr;
+DhcpLeases::Entry* DhcpLeases::entry_at(std::size_t number) noexcept {
+  return number < kSize ? &entries_[number] : nullptr;
 }
 
 DhcpLeases::Entry* DhcpLeases::least_recently_used() noexcept {
@@ -99,8 +108,8 @@ DhcpLeases::Entry* DhcpLeases::least_recently_used() noexcept {
   return oldest;
 }
 
-sys::Ipv4Address DhcpLeases::address_of(const Entry& entry) const noexcept {
-  return {first_.value + static_cast<std::uint32_t>(&entry - entries_.data())};
+std::size_t DhcpLeases::number_of(const Entry& entry) const noexcept {
+  return static_cast<std::size_t>(&entry - entries_.data());
 }
 
 void DhcpLeases::enter(Entry& entry, State state, sys::Duration time) noexcept {

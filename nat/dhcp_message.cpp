@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "nat/domain_name.hpp"
+
 namespace l4n::nat {
 namespace {
 
@@ -40,8 +42,6 @@ struct Code {
 
 constexpr std::size_t kOptionHeaderSize = 2;
 constexpr std::size_t kLongestOption = 255;  // a longer value goes into several options of one code
-constexpr std::size_t kLongestName = 255;    // RFC 1035 2.3.4
-constexpr std::size_t kLongestLabel = 63;
 
 // The options of a request that mean something to us, each with its parts put together. As with ByteReader,
 // one asks for all of them and then once whether anything was wrong.
@@ -199,17 +199,8 @@ class ReplyWriter {
     option(code, address ? std::optional(address->value) : std::nullopt);
   }
 
-  // Names are in the order of their importance, so the first that does not fit ends the list.
   void domain_search(std::span<const std::string> names) {
-    std::vector<std::byte> list;
-    for (const std::string& name : names) {
-      const std::vector<std::byte> encoded = encode_domain_name(name);
-      if (!fits(list.size() + encoded.size())) {
-        break;
-      }
-      list.insert(list.end(), encoded.begin(), encoded.end());
-    }
-    option(Code::kDomainSearch, list);
+    option(Code::kDomainSearch, encode_search_list(names, room()));
   }
 
   [[nodiscard]] std::vector<std::byte> finish() && {
@@ -219,19 +210,17 @@ class ReplyWriter {
   }
 
  private:
-  // Whether an option of so many bytes leaves room for the end option.
-  [[nodiscard]] bool fits(std::size_t size) const noexcept {
-    const std::size_t parts = (size + kLongestOption - 1) / kLongestOption;
-    return message_.size() + size + parts * kOptionHeaderSize + 1 <= limit_;
+  // How long the value of an option may be that still leaves room for the end option.
+  [[nodiscard]] std::size_t room() const noexcept {
+    constexpr std::size_t kWholePart = kOptionHeaderSize + kLongestOption;
+    const std::size_t left = limit_ - std::min(limit_, message_.size() + 1);
+    const std::size_t last_part = left % kWholePart;
+    return left / kWholePart * kLongestOption + last_part - std::min(last_part, kOptionHeaderSize);
   }
 
   std::size_t limit_;
   std::vector<std::byte> message_;
 };
-
-bool is_name_character(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
 
 }  // namespace
 
@@ -288,30 +277,6 @@ std::vector<std::byte> encode_dhcp_response(const DhcpResponse& response, std::s
   w.option(Code::kClientId, response.client_id);
   w.domain_search(response.domain_search);
   return std::move(w).finish();
-}
-
-std::vector<std::byte> encode_domain_name(std::string_view name) {
-  if (name.ends_with('.')) {
-    name.remove_suffix(1);
-  }
-  if (name.empty() || name.size() + 2 > kLongestName) {
-    return {};
-  }
-  std::vector<std::byte> out;
-  out.reserve(name.size() + 2);
-  for (std::size_t at = 0; at <= name.size();) {
-    const std::string_view label = name.substr(at, name.find('.', at) - at);
-    if (label.empty() || label.size() > kLongestLabel ||
-        !std::all_of(label.begin(), label.end(), is_name_character)) {
-      return {};
-    }
-    out.push_back(static_cast<std::byte>(label.size()));
-    const auto bytes = std::as_bytes(std::span(label));
-    out.insert(out.end(), bytes.begin(), bytes.end());
-    at += label.size() + 1;
-  }
-  out.push_back(std::byte{0});
-  return out;
 }
 
 }  // namespace l4n::nat

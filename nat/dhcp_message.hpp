@@ -77,9 +77,4 @@ struct DhcpResponse {
 // would become longer than `limit` bytes; all the rest fits any limit that a client can set.
 [[nodiscard]] std::vector<std::byte> encode_dhcp_response(const DhcpResponse& response, std::size_t limit);
 
-// A name as length-prefixed labels without compression (RFC 1035 3.1), a dot at its end or not. Empty for
-// the root and for what no host can be called: empty or long labels, other characters than letters,
-// digits, '-' and '_'.
-[[nodiscard]] std::vector<std::byte> encode_domain_name(std::string_view name);
-
 }  // namespace l4n::nat

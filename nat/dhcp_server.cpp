@@ -6,6 +6,7 @@ namespace l4n::nat {
 namespace {
 
 constexpr std::size_t kUdpAndIpHeaderSize = 28;
+constexpr std::uint32_t kFirst = 15;  // x.15
 constexpr sys::Ipv4Address kNoAddress{};
 constexpr sys::Ipv4Address kLimitedBroadcast = sys::make_ipv4(255, 255, 255, 255);
 
@@ -94,12 +95,12 @@ std::optional<DhcpResponse> DhcpServer::respond(const DhcpRequest& request, sys:
       return on_inform(request);
     case DhcpType::release:
       if (for_us) {
-        leases_.release(client, request.ciaddr);
+        leases_.release(client, number_of(request.ciaddr));
       }
       return std::nullopt;
     case DhcpType::decline:
       if (for_us && request.requested_address) {
-        leases_.decline(client, *request.requested_address);
+        leases_.decline(client, number_of(*request.requested_address));
       }
       return std::nullopt;
     case DhcpType::offer:
@@ -111,12 +112,16 @@ std::optional<DhcpResponse> DhcpServer::respond(const DhcpRequest& request, sys:
 }
 
 std::optional<DhcpResponse> DhcpServer::on_discover(const DhcpRequest& request, sys::Bytes client) {
-  const auto address = leases_.offer(client, request.requested_address);
-  if (!address) {
+  std::optional<std::size_t> wanted;
+  if (request.requested_address) {
+    wanted = number_of(*request.requested_address);
+  }
+  const auto number = leases_.offer(client, wanted);
+  if (!number) {
     ++counters_.exhausted;
     return std::nullopt;
   }
-  return grant(DhcpType::offer, *address);
+  return grant(DhcpType::offer, address_of(*number));
 }
 
 // RFC 2131 4.3.2. The four states in which a client sends this need not be told apart: with an offer or an
@@ -128,7 +133,7 @@ std::optional<DhcpResponse> DhcpServer::on_request(const DhcpRequest& request, s
     return std::nullopt;
   }
   const sys::Ipv4Address address = request.requested_address.value_or(request.ciaddr);
-  const DhcpLeases::Binding binding = leases_.bind(client, address);
+  const DhcpLeases::Binding binding = leases_.bind(client, number_of(address));
   if (binding != DhcpLeases::Binding::granted) {
     return refuse(binding);
   }
@@ -173,6 +178,14 @@ DhcpResponse DhcpServer::refuse(DhcpLeases::Binding why) {
   response.type = DhcpType::nak;
   response.text = explain(why);
   return response;
+}
+
+sys::Ipv4Address DhcpServer::address_of(std::size_t number) const noexcept {
+  return config_.network.host(static_cast<std::uint32_t>(kFirst + number));
+}
+
+std::size_t DhcpServer::number_of(sys::Ipv4Address address) const noexcept {
+  return address.value - config_.network.host(kFirst).value;  // wraps for addresses below the pool
 }
 
 // In bytes of UDP payload: what the client takes, and no more than one packet without fragments.

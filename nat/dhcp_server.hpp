@@ -44,8 +44,7 @@ class DhcpServer {
     std::uint64_t refused = 0;    // DHCPNAK
   };
 
-  DhcpServer(const Config& config, const sys::Clock& clock) noexcept
-      : config_(config), leases_(config.network, clock) {}
+  DhcpServer(const Config& config, const sys::Clock& clock) noexcept : config_(config), leases_(clock) {}
 
   // Whether a datagram is for this server. The source address may be 0.0.0.0: the client has none yet.
   [[nodiscard]] bool serves(const sys::Endpoint& source, const sys::Endpoint& destination) const noexcept;
@@ -67,6 +66,9 @@ class DhcpServer {
   [[nodiscard]] DhcpResponse configuration(DhcpType type) const;
   [[nodiscard]] DhcpResponse refuse(DhcpLeases::Binding why);
   [[nodiscard]] std::size_t size_limit(const DhcpRequest& request) const noexcept;
+  // Between an address of x.15 to x.30 and its number in the pool.
+  [[nodiscard]] sys::Ipv4Address address_of(std::size_t number) const noexcept;
+  [[nodiscard]] std::size_t number_of(sys::Ipv4Address address) const noexcept;
   [[nodiscard]] sys::Ipv4Address own_address() const noexcept { return config_.network.host(2); }
 
   Config config_;

@@ -18,6 +18,7 @@ struct ForwardRule {
   sys::Endpoint host;   // where to listen; port 0: any free one, for a single port only
   sys::Endpoint guest;  // where it leads
   std::uint16_t count = 1;
+  bool names_family = false;  // asked for as tcp4 or udp6, of host's family, not as tcp or udp
 
   friend bool operator==(const ForwardRule&, const ForwardRule&) = default;
 };

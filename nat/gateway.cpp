@@ -23,7 +23,7 @@ Gateway::Gateway(const Environment& e, const Config& config)
       port_(e.port),
       link_(e.port, config.mtu),
       guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
-      neighbours_(link_, e.timers, policy_.gateway()),
+      neighbours_(link_, e.timers, policy_.gateway(), kRouterAddress),
       reassembly_(guest_tcp_.buffers(), e.timers),
       router_(link_, neighbours_, e.timers, policy_),
       resolvers_(e.clock),
@@ -35,6 +35,9 @@ Gateway::Gateway(const Environment& e, const Config& config)
       dns_(link_, e.host, resolvers_, e.timers, e.graveyard),
       udp_forwards_({link_, guest_tcp_.buffers(), neighbours_, e.host, e.timers, policy_}),
       forwards_({e.host, tcp_, udp_forwards_, neighbours_, e.timers, e.log, policy_}) {
+  if (policy_.network6) {
+    dhcp6_.emplace(Dhcp6Server::Config{*policy_.network6, policy_.dns}, e.clock);
+  }
   reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
     const auto ip = stack::decode_quoted_ip(packet);
     const std::uint8_t type =
@@ -47,6 +50,9 @@ Gateway::Gateway(const Environment& e, const Config& config)
 void Gateway::set_search(const std::vector<std::string>& domains) {
   dhcp_.set_search(domains);
   router_.set_search(domains);
+  if (dhcp6_) {
+    dhcp6_->set_search(domains);
+  }
 }
 
 Gateway::~Gateway() {
@@ -114,6 +120,9 @@ void Gateway::dispatch(stack::FrameBufferPtr frame) {
     }
     // What is whole is no fragment: its checksums are full and its header is checked like any other.
     ingress = stack::classify({}, frame->bytes().subspan(stack::VnetHeader::kSize));
+    if (stack::IpPacket* whole = stack::ip_packet(ingress)) {
+      whole->ip.dont_fragment = false;  // its sender has cut it, so others may
+    }
   }
   serve(ingress, std::move(frame));
 }
@@ -157,9 +166,6 @@ stack::FrameBufferPtr Gateway::reassemble(const stack::IpFragment& fragment) {
     ++counters_.denied;
     return nullptr;
   }
-  if (fragment.v6) {
-    return nullptr;
-  }
   return reassembly_.add(fragment.packet);
 }
 
@@ -201,6 +207,10 @@ void Gateway::on(const stack::UdpDatagram& datagram, stack::FrameBufferPtr frame
     ++counters_.denied;
     return;
   }
+  if (dhcp6_ && dhcp6_->serves(datagram.destination())) {
+    serve_dhcp6(datagram);
+    return;
+  }
   if (udp_forwards_.on_datagram(datagram)) {
     return;
   }
@@ -236,6 +246,13 @@ void Gateway::serve_dhcp(const stack::UdpDatagram& datagram) {
   }
   if (const auto reply = dhcp_.answer(datagram.payload, datagram.packet.source_mac)) {
     link_.send_udp(reply->mac, {policy_.gateway(), kDhcpServerPort}, reply->destination, reply->payload);
+  }
+}
+
+void Gateway::serve_dhcp6(const stack::UdpDatagram& datagram) {
+  if (const auto reply = dhcp6_->answer(datagram.payload, datagram.source(), datagram.destination())) {
+    link_.send_udp(datagram.packet.source_mac, {kRouterAddress, kDhcp6ServerPort}, reply->destination,
+                   reply->payload);
   }
 }
 

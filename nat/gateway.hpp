@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "nat/dhcp6_server.hpp"
 #include "nat/dhcp_server.hpp"
 #include "nat/dns_forwarder.hpp"
 #include "nat/host.hpp"
@@ -95,6 +97,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   void on(const stack::IpProblem& problem);
   void on(const stack::TcpSegment& segment, stack::FrameBufferPtr frame);
   void serve_dhcp(const stack::UdpDatagram& datagram);
+  void serve_dhcp6(const stack::UdpDatagram& datagram);
   void answer_echo(const stack::IcmpMessage& message);
   void refuse(const stack::IpPacket& packet);
   [[nodiscard]] bool stays_in_scope(const stack::IpPacket& packet);
@@ -113,6 +116,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   UdpNat udp_;
   IcmpNat icmp_;
   DhcpServer dhcp_;
+  std::optional<Dhcp6Server> dhcp6_;
   DnsForwarder dns_;
   UdpForwards udp_forwards_;
   PortForwards forwards_;

@@ -98,8 +98,8 @@ sys::Result<Forward> PortForwards::add(const ForwardRule& rule) {
       return opened.error();
     }
   }
-  // The first client should not have to wait for ARP.
-  static_cast<void>(environment_.neighbours.find(rule.guest.address.v4()));
+  // The first client should not have to wait for the answer.
+  static_cast<void>(environment_.neighbours.find(rule.guest.address));
   active->forward.id = ++last_id_;
   ports_ += rule.count;
   active_.push_back(std::move(active));

@@ -111,7 +111,7 @@ void Router::on_neighbour_advertisement(const stack::IcmpMessage& message) {
   if (!advertisement) {
     ++counters_.malformed;
   } else {
-    neighbours_.learn(advertisement->target, advertisement->target_mac.value_or(message.packet.source_mac));
+    neighbours_.learn(*advertisement, message.packet.source_mac);
   }
 }
 

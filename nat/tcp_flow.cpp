@@ -69,7 +69,7 @@ void TcpFlow::transition(State next) noexcept {
 void TcpFlow::start() {
   if (attempt_) {
     connect_next(0);
-  } else if (const auto mac = nat_.neighbours().resolve(key_.guest().address.v4(), *this)) {
+  } else if (const auto mac = nat_.neighbours().resolve(key_.guest().address, *this)) {
     on_neighbour(mac);
   }
 }

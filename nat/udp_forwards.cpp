@@ -213,12 +213,12 @@ void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes da
   const std::size_t segment_size = received.segment_size == 0 ? data.size() : received.segment_size;
   const sys::Endpoint seen = session->key.remote();
   stack::Neighbours& neighbours = owner_.environment_.neighbours;
-  if (const auto mac = neighbours.find(guest_.address.v4())) {
+  if (const auto mac = neighbours.find(guest_.address)) {
     to_guest(*mac, seen, data, segment_size);
   } else if (waiting_.size() < kMostWaiting) {
     waiting_.push_back({seen, {data.begin(), data.end()}, segment_size});
     if (waiting_.size() == 1) {
-      static_cast<void>(neighbours.resolve(guest_.address.v4(), *this));
+      static_cast<void>(neighbours.resolve(guest_.address, *this));
     }
   } else {
     ++owner_.counters_.lost;

@@ -6,15 +6,24 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
+#include "netns/ipv6_settings.hpp"
 #include "netns/netlink.hpp"
 
 namespace l4n::netns {
 namespace {
 
 using sys::Result;
+
+// The kernel makes a default route of a router advertisement with metric 1024 (IP6_RT_PRIO_USER). The same
+// route once more would make it give up on the whole advertisement, with a line in its log each time; with a
+// better metric there is room for both. Advertisements stay accepted: what they bring beside the route (an
+// address by SLAAC, the MTU) does no harm. Ours is there from the start, and stays when the namespace begins
+// to forward, which is when the kernel drops what it learnt from advertisements.
+constexpr std::uint32_t kMetric6 = 512;
 
 // Ours are all far below this: a header, a fixed part and a handful of attributes.
 using Buffer = std::array<char, 512>;
@@ -54,22 +63,30 @@ void put_address(nlmsghdr* request, std::uint16_t attribute, const sys::IpAddres
   }
 }
 
-// Up, with what `config` (nothing for `lo`) says about the link itself, in one request.
-int set_link_up(Route& route, unsigned index, const InterfaceConfig* config) {
-  alignas(nlmsghdr) Buffer buffer{};
+nlmsghdr* put_link(Buffer& buffer, unsigned index, unsigned flags) {
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_NEWLINK;
   auto* link = static_cast<ifinfomsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifinfomsg)));
   link->ifi_family = AF_UNSPEC;
   link->ifi_index = static_cast<int>(index);
-  link->ifi_flags = IFF_UP;
-  link->ifi_change = IFF_UP;
-  if (config != nullptr) {
-    if (config->mac) {
-      mnl_attr_put(request, IFLA_ADDRESS, config->mac->size(), config->mac->data());
-    }
-    mnl_attr_put_u32(request, IFLA_MTU, config->mtu);
+  link->ifi_flags = flags;
+  link->ifi_change = flags;
+  return request;
+}
+
+int set_up(Route& route, unsigned index) {
+  alignas(nlmsghdr) Buffer buffer{};
+  return route.ask(put_link(buffer, index, IFF_UP));
+}
+
+// What `config` says about the link itself.
+int set_link(Route& route, unsigned index, const InterfaceConfig& config) {
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* request = put_link(buffer, index, 0);
+  if (config.mac) {
+    mnl_attr_put(request, IFLA_ADDRESS, config.mac->size(), config.mac->data());
   }
+  mnl_attr_put_u32(request, IFLA_MTU, config.mtu);
   return route.ask(request);
 }
 
@@ -106,6 +123,9 @@ int add_default_route(Route& route, unsigned index, const sys::IpAddress& gatewa
   message->rtm_type = RTN_UNICAST;
   put_address(request, RTA_GATEWAY, gateway);
   mnl_attr_put_u32(request, RTA_OIF, index);
+  if (!gateway.is_v4()) {
+    mnl_attr_put_u32(request, RTA_PRIORITY, kMetric6);
+  }
   return route.ask(request);
 }
 
@@ -116,12 +136,43 @@ Result<void> outcome(int code, const std::string& what) {
   return sys::errno_error(code, what);
 }
 
-Result<void> bring_up(Route& route, const std::string& interface, const InterfaceConfig* config) {
+bool has_ipv6(const InterfaceConfig& config) {
+  return std::any_of(config.addresses.begin(), config.addresses.end(),
+                     [](const InterfaceAddress& a) { return !a.address.is_v4(); });
+}
+
+Result<unsigned> index_of(const std::string& interface) {
   const unsigned index = ::if_nametoindex(interface.c_str());
   if (index == 0) {
     return sys::errno_error(fmt::format("cannot find interface {}", interface));
   }
-  return outcome(set_link_up(route, index, config), fmt::format("cannot bring up {}", interface));
+  return index;
+}
+
+Result<void> bring_up(Route& route, const std::string& interface, bool ipv6) {
+  const auto index = index_of(interface);
+  if (!index) {
+    return index.error();
+  }
+  if (ipv6) {
+    if (auto enabled = enable_ipv6(interface); !enabled) {
+      return enabled;
+    }
+  }
+  return outcome(set_up(route, *index), fmt::format("cannot bring up {}", interface));
+}
+
+// What has to be as wanted before the interface comes up.
+Result<void> prepare(Route& route, const std::string& interface, const InterfaceConfig& config, bool ipv6) {
+  const auto index = index_of(interface);
+  if (!index) {
+    return index.error();
+  }
+  auto set = outcome(set_link(route, *index, config), fmt::format("cannot set the MTU of {}", interface));
+  if (set && ipv6) {
+    skip_duplicate_detection(interface);  // there are IPv6 settings only with an MTU of at least 1280
+  }
+  return set;
 }
 
 Result<void> add_all(Route& route, const std::string& interface, const InterfaceConfig& config) {
@@ -152,10 +203,14 @@ Result<void> configure_interface(const std::string& interface, const InterfaceCo
   if (!route) {
     return route.error();
   }
-  if (auto up = bring_up(*route, "lo", nullptr); !up) {
+  const bool ipv6 = has_ipv6(config);
+  if (auto up = bring_up(*route, "lo", ipv6); !up) {
     return up;
   }
-  if (auto up = bring_up(*route, interface, &config); !up) {
+  if (auto prepared = prepare(*route, interface, config, ipv6); !prepared) {
+    return prepared;
+  }
+  if (auto up = bring_up(*route, interface, ipv6); !up) {
     return up;
   }
   return add_all(*route, interface, config);

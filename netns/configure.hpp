@@ -24,7 +24,8 @@ struct InterfaceConfig {
   std::vector<sys::IpAddress> gateways;     // a default route via each
 };
 
-// Brings up `lo` and `interface` and applies `config`. What is already as wanted is no error.
+// Brings up `lo` and `interface` and applies `config`. What is already as wanted is no error. With an IPv6
+// address IPv6 is switched on for both, and addresses that the kernel makes are usable at once as well.
 [[nodiscard]] sys::Result<void> configure_interface(const std::string& interface,
                                                     const InterfaceConfig& config);
 

@@ -47,11 +47,11 @@ void mount_proc() noexcept {
 }
 
 Result<std::optional<ResolvMount>> mount_resolv_conf(const InitRequest& request) {
-  if (!request.nameserver) {
+  if (request.nameservers.empty()) {
     return std::optional<ResolvMount>();
   }
   const auto hosts = read_resolv_conf(request.resolv_conf_path);
-  auto mount = ResolvMount::create(with_nameserver(hosts ? *hosts : std::string(), *request.nameserver));
+  auto mount = ResolvMount::create(with_nameservers(hosts ? *hosts : std::string(), request.nameservers));
   if (!mount) {
     return mount.error();
   }

@@ -31,8 +31,8 @@ struct CommandSignals {
 struct InitRequest {
   std::vector<std::string> command;  // with its arguments; at least one word
   CommandSignals signals;
-  // The command's resolver; nothing: its resolv.conf is left alone.
-  std::optional<sys::IpAddress> nameserver;
+  // The command's resolvers; none: its resolv.conf is left alone.
+  std::vector<sys::IpAddress> nameservers;
   std::string resolv_conf_path = "/etc/resolv.conf";  // the host's: where the rest of it comes from
   int terminal = -1;                                  // the controlling terminal, if any
   // The command becomes a process group, and the terminal's foreground; otherwise it stays in ours.

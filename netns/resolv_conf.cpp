@@ -136,8 +136,11 @@ ResolvConf parse_resolv_conf(std::string_view text) {
   return conf;
 }
 
-std::string with_nameserver(std::string_view text, const sys::IpAddress& nameserver) {
-  std::string result = fmt::format("nameserver {}\n", to_string(nameserver));
+std::string with_nameservers(std::string_view text, std::span<const sys::IpAddress> nameservers) {
+  std::string result;
+  for (const sys::IpAddress& nameserver : nameservers) {
+    result += fmt::format("nameserver {}\n", to_string(nameserver));
+  }
   while (!text.empty()) {
     const std::size_t newline = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, newline);

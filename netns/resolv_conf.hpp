@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,10 @@ struct ResolvConf {
 // kMaxResolvConfSize is not looked at.
 [[nodiscard]] ResolvConf parse_resolv_conf(std::string_view text);
 
-// The same file for a guest: `nameserver` instead of those of `text`, all other lines (search, options) kept.
-[[nodiscard]] std::string with_nameserver(std::string_view text, const sys::IpAddress& nameserver);
+// The same file for a guest: `nameservers` instead of those of `text`, all other lines (search, options)
+// kept.
+[[nodiscard]] std::string with_nameservers(std::string_view text,
+                                           std::span<const sys::IpAddress> nameservers);
 
 // Reads a regular file of at most kMaxResolvConfSize bytes. Never blocks on a FIFO or device.
 [[nodiscard]] sys::Result<std::string> read_resolv_conf(const std::string& path);

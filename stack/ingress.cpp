@@ -1,5 +1,7 @@
 #include "stack/ingress.hpp"
 
+#include <utility>
+
 #include "stack/checksum.hpp"
 
 namespace l4n::stack {
@@ -163,20 +165,20 @@ Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept {
 }
 
 const IpPacket* ip_packet(const Ingress& ingress) noexcept {
-  if (const auto* segment = std::get_if<TcpSegment>(&ingress)) {
-    return &segment->packet;
-  }
-  if (const auto* datagram = std::get_if<UdpDatagram>(&ingress)) {
-    return &datagram->packet;
-  }
-  if (const auto* message = std::get_if<IcmpMessage>(&ingress)) {
-    return &message->packet;
-  }
-  if (const auto* problem = std::get_if<IpProblem>(&ingress)) {
-    return &problem->packet;
-  }
-  const auto* fragment = std::get_if<IpFragment>(&ingress);
-  return fragment == nullptr ? nullptr : &fragment->packet;
+  return std::visit(
+      [](const auto& what) -> const IpPacket* {
+        if constexpr (requires { what.packet.ip; }) {
+          return &what.packet;
+        } else {
+          return nullptr;
+        }
+      },
+      ingress);
+}
+
+IpPacket* ip_packet(Ingress& ingress) noexcept {
+  // What is not const itself may be changed through this pointer.
+  return const_cast<IpPacket*>(ip_packet(std::as_const(ingress)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 }  // namespace l4n::stack

@@ -102,6 +102,7 @@ using Ingress = std::variant<Dropped, ArpFrame, IpFragment, TcpSegment, UdpDatag
 
 // The IP packet that it is, or null.
 [[nodiscard]] const IpPacket* ip_packet(const Ingress& ingress) noexcept;
+[[nodiscard]] IpPacket* ip_packet(Ingress& ingress) noexcept;
 
 // `frame` begins at the Ethernet header; `vnet` is the header in front of it, all zero when there was none.
 [[nodiscard]] Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept;

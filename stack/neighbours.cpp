@@ -1,12 +1,13 @@
 #include "stack/neighbours.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace l4n::stack {
 
 class Neighbours::Entry final : private sys::TimerHandler {
  public:
-  Entry(Neighbours& owner, sys::Ipv4Address address) noexcept
+  Entry(Neighbours& owner, const sys::IpAddress& address) noexcept
       : owner_(owner), address_(address), timer_(owner.timers_, *this) {}
 
   // The MAC, also one that has to be confirmed again; asks where that is due.
@@ -18,6 +19,8 @@ class Neighbours::Entry final : private sys::TimerHandler {
     }
     return mac_;
   }
+
+  [[nodiscard]] const std::optional<MacAddress>& mac() const noexcept { return mac_; }
 
   void confirm(const MacAddress& mac) noexcept {
     mac_ = mac;
@@ -52,7 +55,7 @@ class Neighbours::Entry final : private sys::TimerHandler {
   }
 
   Neighbours& owner_;
-  const sys::Ipv4Address address_;
+  const sys::IpAddress address_;
   std::optional<MacAddress> mac_;
   sys::Time confirmed_{};
   int questions_ = 0;
@@ -60,12 +63,13 @@ class Neighbours::Entry final : private sys::TimerHandler {
   sys::Timer timer_;
 };
 
-Neighbours::Neighbours(GuestLink& link, sys::TimerQueue& timers, sys::Ipv4Address own) noexcept
-    : link_(link), timers_(timers), own_(own) {}
+Neighbours::Neighbours(GuestLink& link, sys::TimerQueue& timers, sys::Ipv4Address gateway,
+                       const sys::Ipv6Address& router) noexcept
+    : link_(link), timers_(timers), gateway_(gateway), router_(router) {}
 Neighbours::~Neighbours() = default;
 
 // Null when the table is full of addresses that somebody waits for.
-Neighbours::Entry* Neighbours::entry(sys::Ipv4Address address) {
+Neighbours::Entry* Neighbours::entry(const sys::IpAddress& address) {
   if (const auto found = entries_.find(address); found != entries_.end()) {
     return found->second.get();
   }
@@ -80,12 +84,12 @@ Neighbours::Entry* Neighbours::entry(sys::Ipv4Address address) {
   return entries_.emplace(address, std::make_unique<Entry>(*this, address)).first->second.get();
 }
 
-std::optional<MacAddress> Neighbours::find(sys::Ipv4Address address) {
+std::optional<MacAddress> Neighbours::find(const sys::IpAddress& address) {
   Entry* found = entry(address);
   return found == nullptr ? std::nullopt : found->use();
 }
 
-std::optional<MacAddress> Neighbours::resolve(sys::Ipv4Address address, NeighbourWaiter& waiter) {
+std::optional<MacAddress> Neighbours::resolve(const sys::IpAddress& address, NeighbourWaiter& waiter) {
   Entry* found = entry(address);
   if (found == nullptr) {
     waiter.on_neighbour(std::nullopt);
@@ -104,30 +108,62 @@ void Neighbours::forget(const NeighbourWaiter& waiter) noexcept {
   }
 }
 
-void Neighbours::learn(const ArpPacket& arp) noexcept {
-  if (entries_.empty() || is_multicast(arp.sender_mac)) {
-    return;
-  }
-  if (const auto found = entries_.find(arp.sender); found != entries_.end()) {
-    found->second->confirm(arp.sender_mac);
-  }
+Neighbours::Entry* Neighbours::known(const sys::IpAddress& address) noexcept {
+  const auto found = entries_.find(address);
+  return found == entries_.end() ? nullptr : found->second.get();
 }
+
+void Neighbours::learn(const ArpPacket& arp) noexcept { learn(arp.sender, arp.sender_mac); }
 
 void Neighbours::learn(const sys::IpAddress& address, const MacAddress& mac) noexcept {
-  if (!address.is_v4() || is_multicast(mac)) {
-    return;
-  }
-  if (const auto found = entries_.find(address.v4()); found != entries_.end()) {
-    found->second->confirm(mac);
+  Entry* entry = known(address);
+  if (entry != nullptr && !is_multicast(mac)) {
+    entry->confirm(mac);
   }
 }
 
-void Neighbours::ask(sys::Ipv4Address address) noexcept {
+void Neighbours::learn(const NeighbourAdvertisement& advertisement, const MacAddress& sender) noexcept {
+  const Entry* entry = known(advertisement.target);
+  if (entry == nullptr || (!advertisement.solicited && !advertisement.target_mac)) {
+    return;
+  }
+  const MacAddress mac = advertisement.target_mac.value_or(sender);
+  if (!entry->mac()) {
+    learn(advertisement.target, mac);
+    return;
+  }
+  // Without the override flag it may confirm what is known, and not change it.
+  const bool same = *entry->mac() == mac;
+  if (advertisement.override || (advertisement.solicited && same)) {
+    learn(advertisement.target, mac);
+  }
+}
+
+void Neighbours::ask(const sys::IpAddress& address) noexcept {
+  if (address.is_v4()) {
+    ask_arp(address.v4());
+  } else {
+    ask_ndp(address.v6());
+  }
+}
+
+void Neighbours::ask_arp(sys::Ipv4Address address) noexcept {
   ArpPacket request;
   request.sender_mac = kGatewayMac;
-  request.sender = own_;
+  request.sender = gateway_;
   request.target = address;
   link_.send_arp(kBroadcastMac, request);
+}
+
+void Neighbours::ask_ndp(const sys::Ipv6Address& address) noexcept {
+  std::array<std::byte, kNeighbourMessageSize> message{};
+  const std::size_t size = encode_neighbour_solicitation(message, {address, kGatewayMac});
+  IpHeader header;
+  header.source = router_;
+  header.destination = solicited_node_multicast(address);
+  header.ttl = kNdpHopLimit;
+  header.dont_fragment = true;
+  link_.send_icmp(multicast_mac(header.destination.v6()), header, std::span(message).first(size));
 }
 
 }  // namespace l4n::stack

@@ -54,9 +54,10 @@ struct Fixture {
   FakeForwards forwards;
   sys::test::Pipe stderr_pipe;
   sys::Log log{stderr_pipe.writer.get()};
+  std::optional<sys::Ipv6Address> guest6 = sys::parse_ipv6("fd00::100");
 
   std::string ask(std::string_view request) {
-    return answer_api_request(request, {forwards, make_ipv4(10, 0, 2, 100), log});
+    return answer_api_request(request, {forwards, make_ipv4(10, 0, 2, 100), guest6, log});
   }
 };
 
@@ -157,13 +158,13 @@ TEST_CASE_FIXTURE(Fixture, "API: bad arguments of add_hostfwd") {
       {R"("proto":"udp","guest_port":80)", "host_port"},
       {R"("proto":"udp","host_port":80)", "guest_port"},
   };
-  for (const std::string bad : {"\"\"", "\"TCP\"", "\"icmp\"", "\"tcp4\"", "\"tcp6\"", "\"udp4\"", "\"udp6\"",
-                                "1", "null", "true", "[\"tcp\"]"}) {
+  for (const std::string bad :
+       {"\"\"", "\"TCP\"", "\"icmp\"", "\"tcp5\"", "\"tcp46\"", "\"4\"", "1", "null", "true", "[\"tcp\"]"}) {
     rows.push_back({R"("host_port":80,"guest_port":80,"proto":)" + bad, "proto"});
   }
-  for (const std::string bad :
-       {"1", "true", "[]", "{}", "\"x\"", "\"localhost\"", "\"256.1.1.1\"", "\"127.1\"", "\"127.0.0.1 \"",
-        "\"127.0.0.1\\u0000\"", "\"::1\"", "\"::\"", "\"::ffff:127.0.0.1\"", "\"fe80::1%lo\""}) {
+  for (const std::string bad : {"1", "true", "[]", "{}", "\"x\"", "\"localhost\"", "\"256.1.1.1\"",
+                                "\"127.1\"", "\"127.0.0.1 \"", "\"127.0.0.1\\u0000\"", "\"[::1]\"", "\":\"",
+                                "\"::1::\"", "\"::ffff:127.0.0.1\"", "\"fe80::1%lo\""}) {
     rows.push_back({R"("proto":"tcp","host_port":80,"guest_port":80,"host_addr":)" + bad, "host_addr"});
     rows.push_back({R"("proto":"tcp","host_port":80,"guest_port":80,"guest_addr":)" + bad, "guest_addr"});
   }
@@ -269,9 +270,70 @@ TEST_CASE_FIXTURE(Fixture, "API: add_hostfwd asks for the rule that is meant") {
 
 TEST_CASE_FIXTURE(Fixture, "API: the guest of a forward that names none is the context's") {
   CHECK(answer_api_request(add(R"("proto":"tcp","host_port":1,"guest_port":2)"),
-                           {forwards, make_ipv4(192, 168, 77, 228), log}) == R"({"return":{"id":1}})");
+                           {forwards, make_ipv4(192, 168, 77, 228), std::nullopt, log}) ==
+        R"({"return":{"id":1}})");
   REQUIRE(forwards.asked.size() == 1);
   CHECK(forwards.asked[0].guest == sys::Endpoint{make_ipv4(192, 168, 77, 228), 2});
+}
+
+TEST_CASE_FIXTURE(Fixture, "API: families of add_hostfwd") {
+  const struct {
+    std::string arguments;
+    std::string with;     // the two addresses when the guest has IPv6, or the bad argument
+    std::string without;  // and when it has none
+  } rows[] = {
+      {R"("proto":"tcp4")", "0.0.0.0 10.0.2.100", "0.0.0.0 10.0.2.100"},
+      {R"("proto":"tcp6")", ":: fd00::100", ":: 10.0.2.100"},
+      {R"("proto":"tcp6","host_addr":"","guest_addr":null)", ":: fd00::100", ":: 10.0.2.100"},
+      {R"("proto":"tcp","host_addr":"::")", ":: fd00::100", ":: 10.0.2.100"},
+      {R"("proto":"tcp","host_addr":"::1")", "::1 fd00::100", "::1 10.0.2.100"},
+      {R"("proto":"tcp6","host_addr":"2001:DB8:0::1")", "2001:db8::1 fd00::100", "2001:db8::1 10.0.2.100"},
+      {R"("proto":"tcp","host_addr":"::1","guest_addr":"10.0.2.7")", "::1 10.0.2.7", "::1 10.0.2.7"},
+      {R"("proto":"tcp6","guest_addr":"10.0.2.7")", ":: 10.0.2.7", ":: 10.0.2.7"},
+      {R"("proto":"tcp","guest_addr":"fd00::7")", "0.0.0.0 fd00::7", "guest_addr"},
+      {R"("proto":"tcp4","guest_addr":"fd00::7")", "0.0.0.0 fd00::7", "guest_addr"},
+      {R"("proto":"tcp6","guest_addr":"fd00::7")", ":: fd00::7", "guest_addr"},
+      {R"("proto":"tcp4","host_addr":"::1")", "host_addr", "host_addr"},
+      {R"("proto":"tcp6","host_addr":"127.0.0.1")", "host_addr", "host_addr"},
+      {R"("proto":"tcp6","host_addr":"::ffff:127.0.0.1")", "host_addr", "host_addr"},
+  };
+  for (const auto& row : rows) {
+    for (const bool with : {true, false}) {
+      CAPTURE(row.arguments);
+      CAPTURE(with);
+      const std::string& expected = with ? row.with : row.without;
+      const bool good = expected.find(' ') != std::string::npos;
+      Fixture fixture;
+      fixture.guest6 = with ? fixture.guest6 : std::nullopt;
+      const std::string reply = fixture.ask(add(row.arguments + R"(,"host_port":80,"guest_port":81)"));
+      CHECK(reply == (good ? R"({"return":{"id":1}})" : error("add_hostfwd: bad arguments." + expected)));
+      REQUIRE(fixture.forwards.asked.size() == (good ? 1 : 0));
+      if (good) {
+        const ForwardRule& rule = fixture.forwards.asked[0];
+        CHECK(sys::to_string(rule.host.address) + " " + sys::to_string(rule.guest.address) == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "API: list_hostfwd names a protocol as it was asked for") {
+  const struct {
+    std::string protocol;
+    std::string host;
+    std::string guest;
+  } rows[] = {
+      {"tcp", "127.0.0.1", "10.0.2.100"},  {"udp", "::1", "fd00::100"}, {"tcp4", "127.0.0.1", "fd00::7"},
+      {"udp4", "127.0.0.1", "10.0.2.100"}, {"tcp6", "::", "10.0.2.7"},  {"udp6", "::1", "fd00::7"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.protocol);
+    Fixture fixture;
+    const std::string arguments =
+        fmt::format(R"("proto":"{}","host_addr":"{}","host_port":1,"guest_addr":"{}","guest_port":2)",
+                    row.protocol, row.host, row.guest);
+    fixture.ask(add(arguments));
+    CHECK(fixture.ask(kList) == listing(entry(R"("id":1,)" + arguments)));
+  }
 }
 
 TEST_CASE_FIXTURE(Fixture, "API: a forward that cannot be made") {

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/not_built_yet.hpp"
 #include "cli/option_table.hpp"
 #include "tests/cli/command_line.hpp"
 
@@ -24,6 +23,10 @@ Options good(std::string_view line) {
   CHECK(outcome.err.empty());
   REQUIRE(outcome.options.has_value());
   return *outcome.options;
+}
+
+sys::Ipv6Network network6(std::string_view address, unsigned prefix) {
+  return {sys::parse_ipv6(address).value(), prefix};
 }
 
 struct Refused {
@@ -72,6 +75,7 @@ TEST_CASE("options: defaults") {
   CHECK_FALSE(o.enable_ipv6);
   CHECK_FALSE(o.api_socket.has_value());
   CHECK(o.cidr == sys::Ipv4Network{sys::make_ipv4(10, 0, 2, 0), 24});
+  CHECK(o.cidr6 == network6("fd00::", 64));
   CHECK_FALSE(o.disable_host_loopback);
   CHECK_FALSE(o.userns_path.has_value());
   CHECK_FALSE(o.enable_sandbox);
@@ -302,6 +306,55 @@ TEST_CASE("options: CIDR that is refused, in this order of checks") {
   });
 }
 
+TEST_CASE("options: IPv6 CIDR that is good") {
+  struct Row {
+    std::string text;
+    sys::Ipv6Network network;
+  };
+  const std::vector<Row> rows = {
+      {"fd00::/64", network6("fd00::", 64)},
+      {"fd00:1:2:3::/064", network6("fd00:1:2:3::", 64)},
+      {"2001:db8:0:0:0:0:0:0/65", network6("2001:db8::", 65)},
+      {"FD00::A:0/112", network6("fd00::a:0", 112)},
+      {"fd00::100/120", network6("fd00::100", 120)},
+      {"fec0::/64", network6("fec0::", 64)},
+      {"64:ff9b::/96", network6("64:ff9b::", 96)},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    const Options o = good("prog -6 --cidr6=" + row.text + " 1 t");
+    CHECK(o.cidr6 == row.network);
+    CHECK(o.enable_ipv6);
+  }
+  const Options without = good("prog --cidr6=fd07::/64 1 t");
+  CHECK(without.cidr6 == network6("fd07::", 64));
+  CHECK_FALSE(without.enable_ipv6);
+}
+
+TEST_CASE("options: IPv6 CIDR that is refused, in this order of checks") {
+  const std::string prefix = "IPv6 prefix length needs to be 64-120";
+  const std::string host_bits =
+      "IPv6 CIDR needs to be a network address like fd00::/64, not like fd00::100/64";
+  for (const char* text : {"x", "", "/64", "fd00::", "fd00::/", "fd00::/x", "fd00::/64x", "fd00::/-1",
+                           "fd00::/+64", "fd00::/0064", "fd00::/64/64", "fd00::%lo/64", "fd00::1::/64",
+                           "[fd00::]/64", "10.0.2.0/24", "fd00::/4294967360"}) {
+    check_refused(
+        {std::string("prog -6 --cidr6=") + text + " 1 t", std::string("invalid IPv6 CIDR: ") + text, false});
+  }
+  for (const char* text : {"fd00::/0", "fd00::/63", "fd00::/121", "fd00::/128", "fd00::/999", "::/0"}) {
+    check_refused({std::string("prog -6 --cidr6=") + text + " 1 t", prefix, false});
+  }
+  for (const char* text : {"::/64", "::/96", "::ffff:0:0/96", "::ffff:10.0.2.0/120", "::1/120", "ff02::/64",
+                           "ff00::/120", "fe80::/64", "fe80::1:0/112", "febf:ffff::/64"}) {
+    check_refused({std::string("prog -6 --cidr6=") + text + " 1 t",
+                   std::string("IPv6 CIDR needs to be of ordinary unicast addresses, unlike ") + text,
+                   false});
+  }
+  for (const char* text : {"fd00::1/64", "fd00:0:0:0:8000::/64", "fd00::100/119", "fd00::80/120"}) {
+    check_refused({std::string("prog --cidr6=") + text + " 1 t", host_bits, false});
+  }
+}
+
 TEST_CASE("options: outbound addresses that are refused") {
   const std::string v4 = "outbound-addr has to be valid ipv4 address or interface name.";
   const std::string v6 = "outbound-addr6 has to be valid ipv6 address or interface name.";
@@ -530,31 +583,6 @@ TEST_CASE("real command lines: buildah and User Mode Linux") {
   const Options uml = good("slirp4netns --target-type=bess /tmp/bess.sock");
   CHECK(uml.target_type == TargetType::bess);
   CHECK(uml.bess_socket == "/tmp/bess.sock");
-}
-
-TEST_CASE("options whose feature is still to come are refused by name") {
-  struct Row {
-    std::string line;
-    std::string option;  // empty: supported
-  };
-  const std::vector<Row> rows = {
-      {"prog -6 1 t", "--enable-ipv6"},
-      {"prog --outbound-addr=192.0.2.1 1 t", ""},
-      {"prog --outbound-addr6=2001:db8::1 1 t", ""},
-      {"prog --netns-type=tapfd 5", ""},
-      {"prog --target-type=bess /s", ""},
-      {"prog --enable-seccomp -6 1 t", "--enable-ipv6"},
-      {"prog --enable-sandbox --enable-seccomp 1 t", ""},
-      {"prog -a /s -c -e 4 -r 3 -m 65520 --cidr=10.9.0.0/16 --disable-host-loopback --disable-dns "
-       "--macaddress=2:0:0:0:0:1 --netns-type=path --userns-path=/ / t",
-       ""},
-  };
-  for (const Row& row : rows) {
-    CAPTURE(row.line);
-    const std::string expected =
-        row.option.empty() ? "" : "lwip4netns: " + row.option + " is not supported by this version\n";
-    CHECK(not_built_yet(good(row.line)) == expected);
-  }
 }
 
 }  // namespace l4n::cli

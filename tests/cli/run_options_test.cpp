@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/not_built_yet.hpp"
 #include "cli/option_table.hpp"
 #include "tests/cli/command_line.hpp"
 
@@ -59,15 +58,15 @@ TEST_CASE("run: defaults") {
   CHECK_FALSE(o.network.disable_dns);
   CHECK_FALSE(o.network.macaddress.has_value());
   CHECK(o.network.target_type == TargetType::netns);
-  CHECK(not_built_yet(o.network).empty());
 }
 
 TEST_CASE("run: options of the network") {
   const RunOptions o = good(
-      "prog run -m 4000 --cidr=10.5.0.0/16 --disable-host-loopback --disable-dns "
+      "prog run -m 4000 --cidr=10.5.0.0/16 --cidr6 fd05::/96 --disable-host-loopback --disable-dns "
       "--macaddress 0e:d4:18:d9:38:fb -- ls -l");
   CHECK(o.network.mtu == 4000);
   CHECK(o.network.cidr == sys::Ipv4Network{sys::make_ipv4(10, 5, 0, 0), 16});
+  CHECK(o.network.cidr6 == sys::Ipv6Network{sys::parse_ipv6("fd05::").value(), 96});
   CHECK(o.network.disable_host_loopback);
   CHECK(o.network.disable_dns);
   REQUIRE(o.network.macaddress.has_value());
@@ -157,6 +156,7 @@ TEST_CASE("run: refused without the usage") {
     std::string err;
   } rows[] = {
       {"prog run --cidr=10.0.2.0 ls", "invalid CIDR: 10.0.2.0"},
+      {"prog run --cidr6=fd00::/63 ls", "IPv6 prefix length needs to be 64-120"},
       {"prog run --cidr=10.0.2.0/26 ls", "prefix length needs to be 1-25"},
       {"prog run -a " + std::string(108, 'x') + " ls", "the specified API socket path is too long (>= 108)"},
       {"prog run --outbound-addr=no/such ls",
@@ -199,11 +199,6 @@ TEST_CASE("run: the usage has the options of run and no others") {
     CHECK(shown == spec.in_run);
   }
   CHECK(usage_text("prog").find("lwip4netns run") != std::string::npos);
-}
-
-TEST_CASE("run: an option whose feature is still to come is refused as elsewhere") {
-  CHECK(not_built_yet(good("prog run --enable-ipv6 ls").network) ==
-        not_built_yet(test::parse_line("prog --enable-ipv6 42 tap0").options.value()));
 }
 
 }  // namespace l4n::cli

@@ -23,6 +23,16 @@ const std::string kLoopbackWarning =
     "WARNING: 127.0.0.1:* on the host is accessible as 10.0.2.2 "
     "(set --disable-host-loopback to prohibit connecting to 127.0.0.1:*)\n";
 
+const std::string kDefaultNetwork6 =
+    "* IPv6 Prefix:     fd00::/64\n"
+    "* IPv6 Gateway:    fd00::2\n"
+    "* IPv6 DNS:        fd00::3\n"
+    "* IPv6 Guest:      fd00::100\n";
+
+const std::string kLoopbackWarning6 =
+    "WARNING: [::1]:* on the host is accessible as fd00::2 "
+    "(set --disable-host-loopback to prohibit connecting to [::1]:*)\n";
+
 struct Row {
   std::string line;
   std::string text;
@@ -58,6 +68,19 @@ TEST_CASE("startup text") {
            "* Outbound IPv6:   ::1\n"
            "* MAC address:     02:00:00:00:00:01\n" +
            kLoopbackWarning},
+      {"prog -6 1 t", "Starting slirp\n* MTU:             1500\n" + kDefaultNetwork + kDefaultNetwork6 +
+                          kLoopbackWarning + kLoopbackWarning6},
+      {"prog -6 --disable-host-loopback -a /s 1 t", "Starting slirp\n* MTU:             1500\n" +
+                                                        kDefaultNetwork + kDefaultNetwork6 +
+                                                        "* API Socket:      /s\n"},
+      {"prog -6 --disable-host-loopback --cidr6=fd01:2:3:4:5:6:7:800/120 1 t",
+       "Starting slirp\n* MTU:             1500\n" + kDefaultNetwork +
+           "* IPv6 Prefix:     fd01:2:3:4:5:6:7:800/120\n"
+           "* IPv6 Gateway:    fd01:2:3:4:5:6:7:802\n"
+           "* IPv6 DNS:        fd01:2:3:4:5:6:7:803\n"
+           "* IPv6 Guest:      fd01:2:3:4:5:6:7:864\n"},
+      {"prog --disable-host-loopback --cidr6=fd07::/64 1 t",
+       "Starting slirp\n* MTU:             1500\n" + kDefaultNetwork},
       {"prog --disable-host-loopback --cidr=10.0.2.128/25 1 t",
        "Starting slirp\n"
        "* MTU:             1500\n"
@@ -79,7 +102,7 @@ TEST_CASE("startup text") {
 
 TEST_CASE("startup text: every value starts in column 20") {
   const ParseOutcome outcome =
-      test::parse_line("prog -c --macaddress=2:0:0:0:0:1 --outbound-addr=lo -a /s 1 t");
+      test::parse_line("prog -c -6 --macaddress=2:0:0:0:0:1 --outbound-addr=lo -a /s 1 t");
   REQUIRE(outcome.options.has_value());
   for (std::string text = startup_text(*outcome.options); !text.empty(); text.erase(0, text.find('\n') + 1)) {
     if (text.starts_with("* ")) {

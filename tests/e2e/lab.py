@@ -28,12 +28,26 @@ PROHIBITED_IP = "10.98.3.1"  # wan answers ICMP 3/13, administratively prohibite
 NO_NET_IP = "10.97.0.1"     # wan answers ICMP 3/0, network unreachable
 BLACKHOLE_IP = "10.98.9.1"  # wan swallows everything
 
+# The same in IPv6.
+WAN_IP6 = "2001:db8:99::2"
+WAN_IP6_2 = "2001:db8:99::3"
+WAN_IP6_3 = "2001:db8:99::4"
+WAN_GATEWAY6 = "2001:db8:99::fe"
+HOST_IP6 = "2001:db8:99::1"
+PROHIBITED_IP6 = "2001:db8:98:3::1"  # wan answers ICMPv6 1/1, administratively prohibited
+NO_NET_IP6 = "2001:db8:97::1"        # wan answers ICMPv6 1/0, no route to destination
+BLACKHOLE_IP6 = "2001:db8:98:9::1"   # wan swallows everything
+
 # For a run by hand of a test with options that it does not use itself: E2E_FLAGS="--enable-sandbox".
 EXTRA_OPTIONS = os.environ.get("E2E_FLAGS", "").split()
 
 GATEWAY = "10.0.2.2"        # what the guest sees, with the default --cidr
 DNS = "10.0.2.3"
 GUEST_IP = "10.0.2.100"
+GATEWAY6 = "fd00::2"
+DNS6 = "fd00::3"
+GUEST_IP6 = "fd00::100"
+ROUTER6 = "fe80::2"
 
 
 @functools.cache
@@ -111,17 +125,25 @@ class Lab:
             "mkdir -p /run/netns /dev/net; mount -t tmpfs -o mode=755 e2e /run/netns;"
             "mount -t tmpfs -o mode=755 e2e /dev/net; mknod -m 666 /dev/net/tun c 10 200;"
             f"ip link set lo up; ip link add up0 type veth peer name down0 netns {self._wan_holder.pid};"
-            f"ip addr add {HOST_IP}/24 dev up0; ip link set up0 up; ip route add default via {WAN_GATEWAY}")
+            f"ip addr add {HOST_IP}/24 dev up0; ip -6 addr add {HOST_IP6}/64 dev up0 nodad;"
+            f"ip link set up0 up; ip route add default via {WAN_GATEWAY};"
+            f"ip -6 route add default via {WAN_GATEWAY6}")
         self.host.sysctl("net.ipv4.ping_group_range", "0 2147483647")
 
     def _set_up_wan(self):
         own = (WAN_IP, WAN_IP2, WAN_IP3, WAN_GATEWAY)
-        addresses = "".join(f"ip addr add {ip}/24 dev down0;" for ip in own)
+        own6 = (WAN_IP6, WAN_IP6_2, WAN_IP6_3, WAN_GATEWAY6)
+        addresses = "".join([*(f"ip addr add {ip}/24 dev down0;" for ip in own),
+                             *(f"ip -6 addr add {ip}/64 dev down0 nodad;" for ip in own6)])
         self.wan.sh(f"ip link set lo up; ip link set down0 up; {addresses}"
                     "ip route add unreachable 10.98.1.0/24; ip route add prohibit 10.98.3.0/24;"
-                    "ip route add blackhole 10.98.9.0/24")
+                    "ip route add blackhole 10.98.9.0/24;"
+                    "ip -6 route add prohibit 2001:db8:98:3::/64;"
+                    "ip -6 route add blackhole 2001:db8:98:9::/64")
         self.wan.sysctl("net.ipv4.ip_forward", 1)  # else wan does not say that it has no route
         self.wan.sysctl("net.ipv4.icmp_ratelimit", 0)
+        self.wan.sysctl("net.ipv6.conf.all.forwarding", 1)
+        self.wan.sysctl("net.ipv6.icmp.ratelimit", 0)
 
     @property
     def wan_pid(self):

@@ -354,37 +354,5 @@ TEST_CASE("dhcp message: the longest fixed content keeps the smallest limit") {
   CHECK(test::view_dhcp_reply(message).has_value());
 }
 
-TEST_CASE("dhcp message: domain names") {
-  struct Row {
-    std::string name;
-    ByteString wire;
-  };
-  const std::string label63(63, 'x');
-  const std::string longest = label63 + "." + label63 + "." + label63 + "." + std::string(61, 'y');
-  const std::vector<Row> rows = {
-      {"org", test::from_hex("03 6f7267 00")},
-      {"org.", test::from_hex("03 6f7267 00")},
-      {"a.B-1._c", test::from_hex("01 61 03 422d31 02 5f63 00")},
-      {"", {}},
-      {".", {}},
-      {"..", {}},
-      {".org", {}},
-      {"a..b", {}},
-      {"a b", {}},
-      {"a\n", {}},
-      {"$(id).org", {}},
-      {"\xc3\xa4.org", {}},
-      {std::string("a\0b", 3), {}},
-      {label63 + "x", {}},
-      {longest + "y", {}},
-  };
-  for (const Row& row : rows) {
-    CAPTURE(row.name);
-    CHECK(encode_domain_name(row.name) == row.wire);
-  }
-  CHECK(encode_domain_name(longest).size() == 255);
-  CHECK(encode_domain_name(longest + ".").size() == 255);
-}
-
 }  // namespace
 }  // namespace l4n::nat

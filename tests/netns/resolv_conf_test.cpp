@@ -148,9 +148,12 @@ TEST_CASE("the guest's file has our name server and the host's other lines") {
       {"only a beginning in common", "nameservers 1\n#nameserver 1.2.3.4\n",
        "nameservers 1\n#nameserver 1.2.3.4\n"},
   };
+  const std::vector<sys::IpAddress> one = {sys::make_ipv4(10, 0, 2, 3)};
+  const std::vector<sys::IpAddress> both = {sys::make_ipv4(10, 0, 2, 3), *sys::parse_ip("fd00::3")};
   for (const auto& row : rows) {
     CAPTURE(row.what);
-    CHECK(with_nameserver(row.text, sys::make_ipv4(10, 0, 2, 3)) == "nameserver 10.0.2.3\n" + row.others);
+    CHECK(with_nameservers(row.text, one) == "nameserver 10.0.2.3\n" + row.others);
+    CHECK(with_nameservers(row.text, both) == "nameserver 10.0.2.3\nnameserver fd00::3\n" + row.others);
   }
 }
 

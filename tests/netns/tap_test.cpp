@@ -168,7 +168,12 @@ std::string check_configured() {
       "ip -6 addr show tap0 | grep -q 'inet6 fd00::100/64'",
       "! ip -6 addr show tap0 | grep fd00::100 | grep -q tentative",
       "ip -4 route show default | grep -q 'via 10.0.2.2 dev tap0'",
-      "ip -6 route show default | grep -q 'via fe80::2 dev tap0'",
+      // Another metric than that of a route which an advertisement brings.
+      "ip -6 route show default | grep -q 'via fe80::2 dev tap0 metric 512'",
+      // The kernel's own address is usable at once too.
+      "ip -6 addr show tap0 scope link | grep -q 'inet6 fe80:'",
+      "! ip -6 addr show tap0 tentative | grep -q inet6",
+      "ip -6 addr show lo | grep -q 'inet6 ::1/128'",
   };
   for (const char* command : commands) {
     if (!shell(command)) {
@@ -195,6 +200,73 @@ TEST_CASE("an interface is configured, and again without harm") {
     return std::string();
   });
   CHECK(outcome == "");
+}
+
+// Runs the commands, configures tap0, which may be there already, and then `check`s it.
+std::string configure_after(const std::string& commands, const InterfaceConfig& config,
+                            std::string (*check)()) {
+  if (!shell(commands)) {
+    return "failed: " + commands;
+  }
+  auto tap = open_tap("tap0");
+  if (!tap) {
+    return tap.error().message();
+  }
+  auto done = configure_interface("tap0", config);
+  return done ? check() : done.error().message();
+}
+
+TEST_CASE("IPv6 is configured in whatever state the namespace has it") {
+  for (const char* commands : {
+           "true",
+           "sysctl -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1",
+           "ip link set lo up && sysctl -w net.ipv6.conf.lo.disable_ipv6=1",
+           "ip tuntap add tap0 mode tap && sysctl -w net.ipv6.conf.tap0.disable_ipv6=1",
+           "ip tuntap add tap0 mode tap && ip link set tap0 mtu 1000",
+       }) {
+    CAPTURE(std::string(commands));
+    CHECK(run_in_new_netns([&] { return configure_after(commands, example_config(), check_configured); }) ==
+          "");
+  }
+}
+
+TEST_CASE("IPv6 stays off where nobody asks for it") {
+  InterfaceConfig config = example_config();
+  config.addresses.pop_back();
+  config.gateways.pop_back();
+  CHECK(run_in_new_netns([&] {
+          return configure_after(
+              "sysctl -w net.ipv6.conf.default.disable_ipv6=1", config, []() -> std::string {
+                return shell("test $(sysctl -n net.ipv6.conf.tap0.disable_ipv6) = 1") ? "" : "switched on";
+              });
+        }) == "");
+}
+
+// Configures with a mount over a part of /proc/sys.
+std::string configure_under(const std::string& commands) {
+  if (::unshare(CLONE_NEWNS) != 0) {
+    return testing::failure("unshare(CLONE_NEWNS)");
+  }
+  return configure_after("mount --make-rprivate / && " + commands, example_config(),
+                         [] { return std::string(); });
+}
+
+TEST_CASE("IPv6 that cannot be had is told, and settings that need no change need not be writable") {
+  const std::string read_only = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+  const struct {
+    std::string commands;
+    std::string error;
+  } rows[] = {
+      {read_only, ""},
+      {"sysctl -w net.ipv6.conf.default.disable_ipv6=1 && " + read_only,
+       "cannot enable IPv6 on tap0: /proc/sys/net/ipv6/conf/tap0/disable_ipv6: Read-only file system"},
+      {"mount -t tmpfs none /proc/sys",
+       "cannot enable IPv6 on lo (this kernel has none: no /proc/sys/net/ipv6)"},
+  };
+  for (const auto& row : rows) {
+    CAPTURE(row.commands);
+    CHECK(run_in_new_netns([&] { return configure_under(row.commands); }) == row.error);
+  }
 }
 
 TEST_CASE("configuration names the step that fails") {

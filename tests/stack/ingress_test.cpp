@@ -103,7 +103,8 @@ TEST_CASE("ingress: what a frame is") {
        "dropped: multicast source address"},
       {"another station", test::ethernet_frame(kEtherTypeIpv4, packet, stranger),
        "dropped: frame for another station"},
-      {"IPv6", test::ethernet_frame(0x86dd, ByteString(40)), "dropped: unknown Ethernet type"},
+      {"another type", test::ethernet_frame(0x88cc, ByteString(40)), "dropped: unknown Ethernet type"},
+      {"IPv6, version 0", test::ethernet_frame(0x86dd, ByteString(40)), "dropped: malformed IP header"},
       {"a VLAN tag", test::ethernet_frame(0x8100, packet), "dropped: unknown Ethernet type"},
       {"an 802.3 length", test::ethernet_frame(46, packet), "dropped: unknown Ethernet type"},
 

@@ -128,23 +128,7 @@ struct Fragment {
 };
 
 // What the front end makes of it.
-IpHeader header_of(const ByteString& packet) {
-  if (std::to_integer<unsigned>(packet[0]) >> 4U == 4) {
-    return to_ip_header(decode_quoted_ipv4(packet).value());
-  }
-  const Ipv6Headers v6 = decode_quoted_ipv6(packet).value();
-  IpHeader ip;
-  ip.source = v6.source;
-  ip.destination = v6.destination;
-  ip.protocol = v6.protocol;
-  REQUIRE(v6.fragment);
-  ip.id = v6.fragment->id;
-  ip.more_fragments = v6.fragment->more;
-  ip.fragment_offset = v6.fragment->offset;
-  ip.header_length = v6.header_length;
-  ip.total_length = v6.total_length;
-  return ip;
-}
+IpHeader header_of(const ByteString& packet) { return decode_quoted_ip(packet).value(); }
 
 FrameBufferPtr add(Reassembly& reassembly, const Fragment& fragment) {
   const ByteString packet = fragment.packet();
