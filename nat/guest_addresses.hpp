@@ -15,9 +15,8 @@ namespace l4n::nat {
 // x::100, and x::64 (100 in decimal) in a network of 256 addresses, which has no other. DHCPv6 gives this one
 // to its first client and the next ones to the others.
 [[nodiscard]] constexpr std::uint16_t guest_number(const sys::Ipv6Network& network) noexcept {
-  constexpr std::uint16_t kUsual = 0x100;
-  constexpr std::uint16_t kSmall = 0x64;
-  return network.contains(network.host(kUsual)) ? kUsual : kSmall;
+  constexpr unsigned kSmallest = 120;
+  return network.prefix < kSmallest ? 0x100 : 0x64;
 }
 [[nodiscard]] constexpr sys::Ipv6Address guest_address(const sys::Ipv6Network& network) noexcept {
   return network.host(guest_number(network));

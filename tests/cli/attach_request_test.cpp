@@ -41,6 +41,7 @@ TEST_CASE("attach request: addresses and default routes") {
       {"prog -c -6 1 t", "10.0.2.100/24 fd00::100/64 via 10.0.2.2 fe80::2"},
       {"prog -c -6 --cidr=10.1.0.128/25 --cidr6=fd01::200/119 1 t",
        "10.1.0.228/25 fd01::300/119 via 10.1.0.130 fe80::2"},
+      {"prog -c -6 --cidr6=fd01::100/120 1 t", "10.0.2.100/24 fd01::164/120 via 10.0.2.2 fe80::2"},
       {"prog -c -6 --cidr6=fd01::200/120 1 t", "10.0.2.100/24 fd01::264/120 via 10.0.2.2 fe80::2"},
   };
   for (const auto& row : rows) {

@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 import runner
-from lab import GATEWAY, HOST_IP, WAN_IP, WAN_IP2
+from lab import GATEWAY, GATEWAY6, HOST_IP, WAN_IP, WAN_IP2, WAN_IP6
 from namespaces import NOBODY, Failed, as_user, wait_for
 from netio import check_equal, check_in
 from runner import case
@@ -103,8 +103,7 @@ class User:
         if not os.path.exists(root):
             busybox_root(root, ("bin", "dev", "proc", "sys", "tmp", "etc", "run"), ("sh", "cat", "ip", "nc"))
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", root], check=True)
-        # IPv6 is not there yet, and podman asks for it by default.
-        return ["podman", "run", "--rm", f"--network=slirp4netns:{','.join(['enable_ipv6=false', *network])}",
+        return ["podman", "run", "--rm", ":".join(["--network=slirp4netns", *filter(None, [",".join(network)])]),
                 *options, "--rootfs", root]
 
 
@@ -135,12 +134,13 @@ def start_web(place, address, folder):
 
 
 def answers(place, address, port):
-    with place.socket() as probe:
+    with place.socket(family=socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         return probe.connect_ex((address, port)) == 0
 
 
 def fetch(address=WAN_IP):
-    return ["curl", "-sS", "--fail", "--max-time", "10", f"http://{address}/page"]
+    host = f"[{address}]" if ":" in address else address
+    return ["curl", "-sS", "--fail", "--max-time", "10", f"http://{host}/page"]
 
 
 def fetch_by_netcat(address=WAN_IP):
@@ -196,6 +196,18 @@ def rootlesskit_host_loopback(lab):
         check_equal(user.run(*user.rootlesskit(), *fetch(GATEWAY)), PAGE, "the page")
 
 
+@case
+def rootlesskit_ipv6(lab):
+    """Its interface gets an address by router advertisement."""
+    start_web(lab.wan, WAN_IP6, f"{lab.directory}/www")
+    with user_of(lab) as user:
+        script = ("until ip -6 -o addr show dev tap0 scope global -tentative | grep .; do sleep 0.1; done;"
+                  + shlex.join(fetch(WAN_IP6)))
+        output = user.run(*user.rootlesskit("--ipv6"), "sh", "-c", script)
+        for expected in ("inet6 fd00:", PAGE):
+            check_in(expected, output, "output")
+
+
 def port_driver(driver):
     def body(lab):
         with user_of(lab) as user:
@@ -247,6 +259,26 @@ def podman_options(lab):
             check_in(expected, output, "output")
         thread.join(timeout=20)
         check_equal(seen, ["10.99.0.77"], "the source that the server sees")
+
+
+@case
+def podman_ipv6(lab):
+    """podman asks for it by default, and expects that all works at once."""
+    start_web(lab.host, "::1", f"{lab.directory}/local")
+    start_web(lab.wan, WAN_IP6, f"{lab.directory}/www")
+    with user_of(lab) as user:
+        output = user.run(*user.podman(["enable_ipv6=true", "allow_host_loopback=true"]), "sh", "-c",
+                          f"{fetch_by_netcat(GATEWAY6)}; {fetch_by_netcat(WAN_IP6)}; ip addr show tap0")
+        check_equal(output.count(PAGE), 2, "pages, from the host's loopback and from outside")
+        check_in("fd00::100/64", output, "output")
+
+
+@case
+def podman_without_ipv6(lab):
+    with user_of(lab) as user:
+        output = user.run(*user.podman(["enable_ipv6=false"]), "sh", "-c", "ip addr show tap0")
+        check_in("10.0.2.100/24", output, "output")
+        check_equal("fd00:" in output, False, "an IPv6 address")
 
 
 def port_handler(handler):

@@ -265,6 +265,7 @@ TEST_CASE("dhcp6 server: other networks") {
   } rows[] = {
       {{ip6("fd01:2::"), 112}, "fd01:2::100", "fd01:2::10f"},
       {{ip6("fd01::200"), 119}, "fd01::300", "fd01::30f"},
+      {{ip6("fd01::100"), 120}, "fd01::164", "fd01::173"},
       {{ip6("fd01::200"), 120}, "fd01::264", "fd01::273"},
   };
   for (const auto& row : rows) {
