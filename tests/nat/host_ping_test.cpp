@@ -276,7 +276,7 @@ TEST_CASE("host ping: the outbound interface is the way, whatever the routes pre
     const testing::WirePeers at = testing::peers_of(is_v4);
     testing::HostWire first;
     testing::HostWire second;
-    for (const std::string& fault : {first.start("t0"), second.start("t1")}) {
+    for (const std::string& fault : {first.start("t0"), second.start("t1", {}, 8)}) {
       if (!fault.empty()) {
         return fault;
       }

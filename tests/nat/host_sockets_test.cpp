@@ -220,8 +220,8 @@ TEST_CASE("host udp: leaves as the outbound choice of its family says") {
 
 TEST_CASE("host sockets: the outbound interface is the way, whatever the routes prefer") {
   for_both([](Setup& setup, const WirePeers& at) -> std::string {
-    HostWire other;  // the same network once more
-    if (std::string fault = other.start("t1"); !fault.empty()) {
+    HostWire other;
+    if (std::string fault = other.start("t1", {}, 8); !fault.empty()) {
       return fault;
     }
     for (const HostWire* wire : {&setup.wire, &other}) {
