@@ -125,6 +125,9 @@ class EchoSocket final : private sys::EventHandler {
     set_socket_option(fd, options.level, options.receive_ttl, 1);
     set_socket_option(fd, options.level, options.receive_tos, 1);
     set_socket_option(fd, options.level, options.receive_packet_info, 1);  // parse_host_error() wants it
+    if (!is_v4_ && outbound_.v6.interface_index != 0) {
+      prefer_public_source(fd);
+    }
     if (!set_socket_option(fd, options.level, options.receive_errors, 1)) {
       return sys::errno_error("cannot ask for the errors of a ping socket");
     }

@@ -271,6 +271,33 @@ TEST_CASE("host ping: fields, errors and answers of the network") {
   });
 }
 
+TEST_CASE("host ping: the outbound interface is the way, whatever the routes prefer") {
+  for_all(65536, [](Setup& setup, bool is_v4) -> std::string {
+    const testing::WirePeers at = testing::peers_of(is_v4);
+    testing::HostWire first;
+    testing::HostWire second;
+    for (const std::string& fault : {first.start("t0"), second.start("t1", {}, 8)}) {
+      if (!fault.empty()) {
+        return fault;
+      }
+    }
+    Recorder recorder;
+    auto ping = setup.host.open_ping(is_v4, recorder);
+    const ByteString message = echo_request(is_v4, 1, 1, 10);
+    for (const testing::HostWire* wire : {&first, &second}) {
+      setup.outbound_of(is_v4) = {.wanted = true, .address = at.host, .interface_index = wire->index()};
+      if (!ping || (*ping)->send(to(at.peer, message))) {
+        return "not sent";
+      }
+      const auto packet = wire->next(at.icmp, message[0]);
+      if (!packet || testing::source_of(*packet) != at.host) {
+        return "leaves by another interface or address";
+      }
+    }
+    return "";
+  });
+}
+
 TEST_CASE("host ping: one family's raw socket is not the other's") {
   CHECK(run_in_new_netns([]() -> std::string {
           if (!set_loopback(65536) || !allow_ping_sockets(false)) {

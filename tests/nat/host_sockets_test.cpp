@@ -201,11 +201,6 @@ TEST_CASE("host udp: leaves as the outbound choice of its family says") {
     if (source() != at.second) {
       return "not by address";
     }
-    setup.host.set_outbound(at.is_v4,
-                            {.wanted = true, .address = at.second, .interface_index = setup.wire.index()});
-    if (source() != at.second) {
-      return "not by interface";
-    }
     setup.host.set_outbound(!at.is_v4, {.wanted = true});  // the other family's
     setup.host.set_outbound(at.is_v4, {});
     if (source() != at.host) {
@@ -220,6 +215,33 @@ TEST_CASE("host udp: leaves as the outbound choice of its family says") {
     // An address of somebody else.
     setup.host.set_outbound(at.is_v4, {.wanted = true, .address = at.router});
     return send(*udp, {at.peer, kPort}, {}, text_bytes("x")).error == ENETUNREACH ? "" : "another's address";
+  });
+}
+
+TEST_CASE("host sockets: the outbound interface is the way, whatever the routes prefer") {
+  for_both([](Setup& setup, const WirePeers& at) -> std::string {
+    HostWire other;
+    if (std::string fault = other.start("t1", {}, 8); !fault.empty()) {
+      return fault;
+    }
+    for (const HostWire* wire : {&setup.wire, &other}) {
+      setup.host.set_outbound(at.is_v4,
+                              {.wanted = true, .address = at.host, .interface_index = wire->index()});
+      const auto udp = setup.udp(at.is_v4);
+      if (send(*udp, {at.peer, kPort}, {}, text_bytes("x")).status != sys::IoStatus::done) {
+        return "no datagram";
+      }
+      auto packet = wire->next(kUdp);
+      if (!packet || testing::source_of(*packet) != at.host) {
+        return "the datagram leaves by another interface or address";
+      }
+      const auto stream = setup.host.connect({{at.peer, kPort}}, setup.observer);
+      packet = wire->next(kTcp);
+      if (!stream || !packet || testing::source_of(*packet) != at.host) {
+        return "the connection leaves by another interface or address";
+      }
+    }
+    return "";
   });
 }
 

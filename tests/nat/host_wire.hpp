@@ -79,8 +79,10 @@ inline sys::IpAddress destination_of(const ByteString& packet) { return address_
 
 class HostWire {
  public:
-  // Empty, or what went wrong. `extra`: more addresses of the interface.
-  std::string start(const std::string& name = "t0", std::vector<netns::InterfaceAddress> extra = {}) {
+  // Empty, or what went wrong. `extra`: more addresses of the interface. `wider`: so many bits fewer has the
+  // prefix of its network, and the routes like it less than another interface with the same network.
+  std::string start(const std::string& name = "t0", const std::vector<netns::InterfaceAddress>& extra = {},
+                    unsigned wider = 0) {
     auto tap = netns::open_tap(name);
     if (!tap) {
       return tap.error().message();
@@ -93,7 +95,7 @@ class HostWire {
       // The system sends from the oldest IPv4 address and from the newest IPv6 address, other things equal.
       for (const sys::IpAddress& address :
            {is_v4 ? peers.host : peers.second, is_v4 ? peers.second : peers.host}) {
-        config.addresses.push_back({address, is_v4 ? 24U : 64U});
+        config.addresses.push_back({address, (is_v4 ? 24U : 64U) - wider});
       }
     }
     config.addresses.insert(config.addresses.end(), extra.begin(), extra.end());
