@@ -428,9 +428,6 @@ def command_line(lab):
     check_in(f"Usage: {lab.program} run [OPTION]... [--] COMMAND [ARGUMENT]...\n", done.stdout, "help")
     done = lab.run_program("run", "--configure", "ls")
     check_equal(done.returncode, FAILED, "exit status of an option that run does not have")
-    done = lab.run_program("run", "--outbound-addr6=::1", "ls")
-    check_equal((done.returncode, done.stdout), (FAILED, ""), "outcome of an option that is not built yet")
-    check_in("--outbound-addr6 is not supported by this version\n", done.stderr, "stderr")
     check_equal(lab.run_program("run", "echo", "--help", "-c").stdout, "--help -c\n", "command without --")
 
 
