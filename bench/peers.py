@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares lwip4netns with its peers, with the kernel alone and with a plain TCP relay, the practical limit.
 
-    peers.py BINARY [OPTION]... [TEST]...      tests: bulk noscale http crr rtt udp udprtt dns
+    peers.py BINARY [OPTION]... [TEST]...      tests: bulk noscale http crr forward rtt udp udprtt dns
 
 Everything happens in namespaces made for the purpose (tests/e2e/lab.py), on one machine: guest, stack and
 servers share its processors. An implementation gets a fresh laboratory each time, and within each repetition
@@ -21,9 +21,9 @@ sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
 import memory  # noqa: E402 (the path above comes first)
 import report  # noqa: E402
 import runner  # noqa: E402
-from lab import WAN_IP, Lab  # noqa: E402
+from lab import WAN_IP, WAN_IP6, Lab  # noqa: E402
 from namespaces import Failed, wait_for  # noqa: E402
-from stacks import Pasta, Relay, SlirpLike, Veth, listens  # noqa: E402
+from stacks import FORWARDED_PORT, Pasta, Relay, SlirpLike, SlirpLike6, Veth, listens  # noqa: E402
 
 IPERF_PORT, SOCKPERF_PORT, HTTP_PORT = 5201, 11111, 8080
 PORTS = (IPERF_PORT, SOCKPERF_PORT, HTTP_PORT)
@@ -35,13 +35,16 @@ MB = 1e6
 
 NGINX = """pid {folder}/pid; worker_processes 1; error_log /dev/null; daemon off;
 events {{ worker_connections 8192; }}
-http {{ access_log off; keepalive_requests 100000000; server {{ listen {port} backlog=8192;
+http {{ access_log off; keepalive_requests 100000000; server {{
+listen {port} backlog=8192; listen [::]:{port} backlog=8192;
 location / {{ default_type text/plain; return 200 'ok'; }} }} }}
 """
 
 METHOD = """- Three network namespaces on one machine: guest, host with the program under test, and one with
   the servers, the last two joined by a veth of MTU 1500. The MTU in the tables is that of the guest's
   interface. Guest, program and servers share the processors. {congestion} congestion control everywhere.
+- `{ours6}` is lwip4netns again, with the guest, the servers and all questions on IPv6. (sockperf knows no
+  IPv6, hence no round trips there.)
 - `veth` is the kernel alone (routing); `relay` a process between two veths that accepts, connects, and
   copies with recv and send (256 KiB buffers).
 - Bulk: iperf3, one flow, {secs} s after 1 s of warm-up.
@@ -68,15 +71,20 @@ class Bench:
         self.program = stack.serve(lab, self.guest, mtu)
         wait_for(lambda: listens(self.guest, stack.server, HTTP_PORT), "the servers as seen from the guest")
 
+    def start_nginx(self, place, port):
+        folder = f"{self.lab.directory}/nginx-{port}"
+        os.mkdir(folder)
+        with open(f"{folder}/conf", "w", encoding="ascii") as file:
+            file.write(NGINX.format(folder=folder, port=port))
+        place.start("nginx", "-c", f"{folder}/conf")
+
     def _start_servers(self):
-        wan, folder = self.lab.wan, self.lab.directory
-        with open(f"{folder}/nginx.conf", "w", encoding="ascii") as file:
-            file.write(NGINX.format(folder=folder, port=HTTP_PORT))
+        wan = self.lab.wan
         wan.start("iperf3", "--server", "--port", str(IPERF_PORT))
         wan.start("sockperf", "server", "--tcp", "-i", "0.0.0.0", "-p", str(SOCKPERF_PORT))
         wan.start("sockperf", "server", "-i", "0.0.0.0", "-p", str(SOCKPERF_PORT))
         wan.start(self.tools["bench_dns_answerer"], WAN_IP, "53")
-        wan.start("nginx", "-c", f"{folder}/nginx.conf")
+        self.start_nginx(wan, HTTP_PORT)
         for port in PORTS:
             wait_for(lambda p=port: listens(wan, "127.0.0.1", p), f"server on port {port}")
 
@@ -93,12 +101,19 @@ class Bench:
         return gbps
 
     def wrk(self, *options):
+        return self.wrk_from(self.guest, self.stack.server, HTTP_PORT, *options)
+
+    def wrk_from(self, place, server, port, *options):
         """Answers per second; failures of single connections would make the number worthless."""
-        output = self.run("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{self.secs}s", *options,
-                          f"http://{self.stack.server}:{HTTP_PORT}/")
+        output = place.run("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{self.secs}s", *options,
+                           f"http://{in_url(server)}:{port}/", timeout=self.secs + 60).stdout
         if "Socket errors" in output:
             warn("wrk: " + re.search(r"Socket errors: .*", output)[0])
         return float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+
+
+def in_url(address):
+    return f"[{address}]" if ":" in address else address
 
 
 # The tests: each returns metrics of report.METRICS.
@@ -133,6 +148,15 @@ def test_crr(bench):
     return {"crr": bench.wrk("-H", "Connection: close")}
 
 
+def test_forward(bench):
+    if bench.stack.entrance is None:
+        return {}
+    bench.start_nginx(bench.guest, FORWARDED_PORT)
+    wait_for(lambda: listens(bench.guest, "127.0.0.1", FORWARDED_PORT), "the server in the guest")
+    return {"forward": bench.wrk_from(bench.lab.wan, bench.stack.entrance, FORWARDED_PORT,
+                                      "-H", "Connection: close")}
+
+
 def round_trip(bench, *options):
     """µs; sockperf reports half a round trip."""
     output = bench.run("sockperf", "ping-pong", *options, "-i", bench.stack.server, "-p", SOCKPERF_PORT,
@@ -141,6 +165,8 @@ def round_trip(bench, *options):
 
 
 def test_rtt(bench):
+    if bench.stack.server == WAN_IP6:
+        return {}  # sockperf knows no IPv6
     return {"rtt": round_trip(bench, "--tcp")}
 
 
@@ -159,7 +185,7 @@ def test_udp(bench):
 
 
 def test_udprtt(bench):
-    if bench.stack.resolver is None:
+    if bench.stack.resolver is None or bench.stack.server == WAN_IP6:
         return {}
     return {"udp_rtt": round_trip(bench)}
 
@@ -175,7 +201,8 @@ def test_dns(bench):
 
 
 TESTS = {"idle": test_idle, "bulk": test_bulk, "noscale": test_noscale, "http": test_http, "crr": test_crr,
-         "rtt": test_rtt, "udp": test_udp, "udprtt": test_udprtt, "dns": test_dns}
+         "forward": test_forward, "rtt": test_rtt, "udp": test_udp,
+         "udprtt": test_udprtt, "dns": test_dns}
 
 
 def measure(stack, mtu, options):
@@ -221,7 +248,8 @@ def run_all(stacks, options):
 
 def find_stacks(options):
     """The implementations that are asked for and there, in the order of the tables; and their versions."""
-    known = {"lwip4netns": (options.binary, SlirpLike),
+    known = {report.OURS: (options.binary, SlirpLike),
+             report.OURS6: (options.binary, SlirpLike6),
              "slirp4netns": (shutil.which("slirp4netns"), SlirpLike),
              "pasta": (shutil.which("pasta"), Pasta),
              "relay": (options.tools["bench_relay"], lambda path: Relay(path, PORTS))}
@@ -237,7 +265,7 @@ def find_stacks(options):
         stacks[name] = make(path)
         if name == report.OURS:
             versions.append((name, report.first_line(path, "--version").split()[-1]))
-        elif name != "relay":
+        elif name not in ("relay", report.OURS6):
             versions.append((name, report.package_version({"pasta": "passt"}.get(name, name))))
     return stacks, versions
 
@@ -247,7 +275,7 @@ def comma_separated(kind=str):
 
 
 TOOLS = ("bench_relay", "bench_dns_answerer")
-IMPLEMENTATIONS = ("lwip4netns", "slirp4netns", "pasta", "veth", "relay")
+IMPLEMENTATIONS = (report.OURS, report.OURS6, "slirp4netns", "pasta", "veth", "relay")
 
 
 def parse_arguments():
@@ -284,7 +312,7 @@ def main():
     runner.prepare()
     stacks, versions = find_stacks(options)
     results = run_all(stacks, options)
-    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS, datagram=DATAGRAM,
+    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS, datagram=DATAGRAM, ours6=report.OURS6,
                            congestion=CONGESTION_CONTROL.capitalize())
     text = report.document(results, options.mtus, list(stacks), versions, method)
     print("\n" + text)

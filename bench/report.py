@@ -8,6 +8,7 @@ import statistics
 import subprocess
 
 OURS = "lwip4netns"
+OURS6 = "lwip4netns-6"  # the same over IPv6
 PEERS = ("slirp4netns", "pasta")
 
 # Metric: label, unit, whether more is better.
@@ -18,6 +19,7 @@ METRICS = {
     "noscale_down": ("the same down, guest without window scaling", "Gbit/s", True),
     "http": ("HTTP requests, keep-alive, 32 connections", "1/s", True),
     "crr": ("new connections with one HTTP request each", "1/s", True),
+    "forward": ("new connections through a port forward, one HTTP request each", "1/s", True),
     "rtt": ("TCP round trip, 64 bytes", "µs", False),
     "udp_up": ("UDP datagrams of 1,400 bytes, guest to outside", "1/s", True),
     "udp_down": ("UDP datagrams of 1,400 bytes, outside to guest", "1/s", True),
@@ -39,6 +41,7 @@ RATIO_TARGETS = [
     (None, "down", 0.8, ("relay",)),
     (None, "http", 0.9, PEERS),
     (None, "crr", 1.2, PEERS),
+    (None, "forward", 1.2, PEERS),
     (None, "rtt", 0.9, PEERS),
     (None, "dns", 1.2, PEERS),
     (None, "udp_up", 1.3, PEERS),
@@ -47,6 +50,9 @@ RATIO_TARGETS = [
     (None, "noscale_up", 1, ("slirp4netns",)),
     (None, "noscale_down", 1, ("slirp4netns",)),
 ]
+# IPv6, at least so many times as good as IPv4 in the same run.
+IPV6_FACTOR = 0.9
+IPV6_METRICS = ("up", "down", "http", "crr", "forward", "udp_up", "udp_down", "dns")
 LIMIT_TARGETS = [("idle", 6.0), ("peak", 64.0)]  # MB, at every MTU
 
 
@@ -87,10 +93,10 @@ def results_table(results, mtu, names):
     return table(rows)
 
 
-def ratio(results, mtu, metric, others, summary):
+def ratio(results, mtu, metric, others, summary, name=OURS):
     """How many times as good as the best of the others; None where one of them was not measured."""
-    ours = results.get((mtu, OURS, metric))
-    theirs = [results[mtu, name, metric] for name in others if results.get((mtu, name, metric))]
+    ours = results.get((mtu, name, metric))
+    theirs = [results[mtu, other, metric] for other in others if results.get((mtu, other, metric))]
     if not ours or not theirs:
         return None
     mine = summary(ours, metric)
@@ -113,6 +119,13 @@ def target_rows(results, mtus):
                 what = f"MTU {mtu}, {METRICS[metric][0]}: times as good as {other}"
                 rows.append((what, f"≥ {factor:g}", f"{reached:.2f}",
                              f"{ratio(results, mtu, metric, others, median):.2f}", reached >= factor))
+        for metric in IPV6_METRICS:
+            reached = ratio(results, mtu, metric, (OURS,), best, OURS6)
+            if reached is not None:
+                rows.append((f"MTU {mtu}, {METRICS[metric][0]}: IPv6 times as good as IPv4",
+                             f"≥ {IPV6_FACTOR:g}", f"{reached:.2f}",
+                             f"{ratio(results, mtu, metric, (OURS,), median, OURS6):.2f}",
+                             reached >= IPV6_FACTOR))
         for metric, limit in LIMIT_TARGETS:
             values = results.get((mtu, OURS, metric))
             if values:  # for a limit the worst repetition counts

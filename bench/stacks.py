@@ -2,11 +2,15 @@
 
     guest netns --tap0--> [stack in the host netns] --veth--> wan netns (servers)
 """
-from lab import DNS, HOST_IP, WAN_IP
+import socket
+
+import api
+from lab import DNS, DNS6, HOST_IP, HOST_IP6, WAN_IP, WAN_IP6
 from namespaces import wait_for
 
 LINK_HOST_IP = "10.0.2.2"
 LINK_GUEST_IP = "10.0.2.100"
+FORWARDED_PORT = 8090
 
 
 class SlirpLike:
@@ -15,12 +19,33 @@ class SlirpLike:
     def __init__(self, path):
         self.path = path
 
-    server = WAN_IP  # where the guest finds the servers
-    resolver = DNS   # and where its DNS questions go
+    server = WAN_IP     # where the guest finds the servers
+    resolver = DNS      # and where its DNS questions go
+    entrance = HOST_IP  # where the outside finds FORWARDED_PORT of the guest
+    options = ()
 
     def serve(self, lab, guest, mtu):
         """Gives the guest its network, until the laboratory ends; returns the running Program."""
-        return lab.launch("-c", "-m", mtu, guest.pid, "tap0", program=self.path).wait_ready()
+        path = api.api_path(lab)
+        program = lab.launch(*self.options, "-c", "-m", mtu, "-a", path, guest.pid, "tap0",
+                             program=self.path).wait_ready()
+        self.forward(path)
+        return program
+
+    def forward(self, path):
+        api.add_forward(path, "tcp", FORWARDED_PORT, FORWARDED_PORT)
+
+
+class SlirpLike6(SlirpLike):
+    """The same over IPv6."""
+
+    server = WAN_IP6
+    resolver = DNS6
+    entrance = HOST_IP6
+    options = ("-6",)
+
+    def forward(self, path):
+        api.add_forward(path, "tcp", FORWARDED_PORT, FORWARDED_PORT, host_addr="::")
 
 
 class Pasta:
@@ -29,11 +54,12 @@ class Pasta:
 
     server = WAN_IP
     resolver = "10.99.9.53"
+    entrance = HOST_IP
 
     def serve(self, lab, guest, mtu):
         lab.host.run("ip", "netns", "attach", "guest", str(guest.pid))  # a path below /proc it cannot open
         program = lab.launch("--foreground", "--config-net", "--mtu", mtu, "--runas", "0",
-                             "--ns-ifname", "tap0", "-t", "none", "-u", "none", "-T", "none",
+                             "--ns-ifname", "tap0", "-t", FORWARDED_PORT, "-u", "none", "-T", "none",
                              "-U", "none", "--dns-forward", self.resolver, "--netns", "/run/netns/guest",
                              program=self.path, ready=False)
         wait_for(lambda: "default" in guest.run("ip", "route").stdout, "pasta's default route in the guest")
@@ -45,6 +71,7 @@ class Veth:
 
     server = WAN_IP
     resolver = WAN_IP
+    entrance = LINK_GUEST_IP
 
     def serve(self, lab, guest, mtu):
         link(lab, guest, mtu)
@@ -60,6 +87,7 @@ class Relay:
 
     server = LINK_HOST_IP
     resolver = None  # TCP only
+    entrance = None  # and only outward
 
     def serve(self, lab, guest, mtu):
         link(lab, guest, mtu)
@@ -77,5 +105,6 @@ def link(lab, guest, mtu):
 
 
 def listens(place, address, port):
-    with place.socket() as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with place.socket(family=family) as probe:
         return probe.connect_ex((address, int(port))) == 0

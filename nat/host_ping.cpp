@@ -125,6 +125,9 @@ class EchoSocket final : private sys::EventHandler {
     set_socket_option(fd, options.level, options.receive_ttl, 1);
     set_socket_option(fd, options.level, options.receive_tos, 1);
     set_socket_option(fd, options.level, options.receive_packet_info, 1);  // parse_host_error() wants it
+    if (!is_v4_ && outbound_.v6.interface_index != 0) {
+      prefer_public_source(fd);
+    }
     if (!set_socket_option(fd, options.level, options.receive_errors, 1)) {
       return sys::errno_error("cannot ask for the errors of a ping socket");
     }
@@ -255,20 +258,51 @@ class EchoSocket final : private sys::EventHandler {
 };
 
 // A ping socket: the kernel hands it the answers to its own identifier only.
+//
+// Of IPv6 the kernel ignores a source that is given with the message (as of Linux 6.18), and binds a socket
+// only once: when the outbound choice changes, a new socket takes the place of the old one.
 class PingSocket final : public HostPing {
  public:
-  PingSocket(sys::EventLoop& loop, const Outbound& outbound, sys::Fd fd, bool is_v4,
-             HostPingObserver& observer) noexcept
-      : socket_(loop, outbound, std::move(fd), is_v4, Kind::ping, observer) {}
+  PingSocket(sys::EventLoop& loop, const Outbound& outbound, bool is_v4, HostPingObserver& observer) noexcept
+      : loop_(loop), outbound_(outbound), is_v4_(is_v4), observer_(observer) {}
 
-  Result<void> start() { return socket_.start(); }
+  // `fd`: a new ping socket.
+  Result<void> start(sys::Fd fd) {
+    socket_.emplace(loop_, outbound_, std::move(fd), is_v4_, Kind::ping, observer_);
+    return socket_->start();
+  }
 
   std::optional<HostError> send(const EchoRequest& request) noexcept override {
-    return socket_.send(request, std::nullopt);
+    if (!is_v4_) {
+      const OutboundChoice leave = choose_outbound(outbound_, request.destination);
+      if (leave != bound_) {
+        if (const auto bound = bind(leave); !bound) {
+          return local_error(bound.error().code, is_v4_);
+        }
+      }
+    }
+    return socket_->send(request, std::nullopt);
   }
 
  private:
-  EchoSocket socket_;
+  Result<void> bind(const OutboundChoice& leave) {
+    auto fd = open_socket(is_v4_, Kind::ping);
+    if (!fd) {
+      return fd.error();
+    }
+    if (auto bound = bind_outbound((*fd).get(), leave); !bound) {
+      return bound;
+    }
+    bound_ = leave;
+    return start(*std::move(fd));
+  }
+
+  sys::EventLoop& loop_;
+  const Outbound& outbound_;
+  const bool is_v4_;
+  HostPingObserver& observer_;
+  OutboundChoice bound_;  // only of IPv6
+  std::optional<EchoSocket> socket_;
 };
 
 }  // namespace
@@ -371,8 +405,8 @@ Result<std::unique_ptr<HostPing>> HostPingSockets::open_ping(bool is_v4, HostPin
     }
     return fd.error();
   }
-  auto ping = std::make_unique<PingSocket>(loop_, outbound_, *std::move(fd), is_v4, observer);
-  if (auto started = ping->start(); !started) {
+  auto ping = std::make_unique<PingSocket>(loop_, outbound_, is_v4, observer);
+  if (auto started = ping->start(*std::move(fd)); !started) {
     return started.error();
   }
   return std::unique_ptr<HostPing>(std::move(ping));

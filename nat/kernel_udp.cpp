@@ -39,6 +39,9 @@ class KernelUdp final : public HostUdp, private sys::EventHandler {
     set_socket_option(fd_.get(), options_.level, options_.receive_errors, 1);
     // Tells errors that the host sent to itself.
     set_socket_option(fd_.get(), options_.level, options_.receive_packet_info, 1);
+    if (outbound_ != nullptr && options_.level == IPPROTO_IPV6 && outbound_->v6.interface_index != 0) {
+      prefer_public_source(fd_.get());
+    }
     set_socket_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1);  // Linux 5.0; without it datagrams come one by one
     return loop_.add(fd_.get(), EPOLLIN, *this);
   }

@@ -124,18 +124,17 @@ bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) no
          from != kRouterAddress && !is_embedded_v4(from) && !is_multicast(from);
 }
 
-sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept {
+sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client,
+                             const sys::IpAddress& guest) noexcept {
+  const sys::Endpoint gateway{config.gateway_for(guest), client.port};
+  if (client.address.is_v4() != guest.is_v4() || !source_allowed(config, client.address)) {
+    return gateway;
+  }
   if (client.address.is_v4()) {
-    const Ipv4Address from = client.address.v4();
-    const bool as_it_is = source_allowed(config, from) && !config.network.contains(from);
-    return as_it_is ? client : sys::Endpoint{config.gateway(), client.port};
+    return config.network.contains(client.address.v4()) ? gateway : client;
   }
-  if (!config.network6) {
-    return {config.gateway(), client.port};  // the guest knows no IPv6
-  }
-  const bool as_it_is =
-      source_allowed(config, client.address) && !config.network6->contains(client.address.v6());
-  return as_it_is ? client : sys::Endpoint{config.network6->host(2), client.port};
+  const Ipv6Address& from = client.address.v6();
+  return config.network6->contains(from) || is_link_local(from) ? gateway : client;
 }
 
 sys::Endpoint next_source(sys::Endpoint source) noexcept {

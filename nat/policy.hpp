@@ -49,10 +49,11 @@ struct Decision {
 // are fine: nested bridges and pods send from their own.
 [[nodiscard]] bool source_allowed(const PolicyConfig& config, const sys::IpAddress& source) noexcept;
 
-// The source that the guest sees for a client of a port forward: its own address, or the gateway's where that
-// would mean something else inside (loopback, the guest's own network) or is none that a packet may come
-// from.
-[[nodiscard]] sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client) noexcept;
+// The source that an endpoint of the guest sees for a client of a port forward: its own address, or the
+// gateway's where that would mean something else inside (loopback, link-local, the guest's own network), is
+// of the other family or is none that a packet may come from.
+[[nodiscard]] sys::Endpoint forward_source(const PolicyConfig& config, const sys::Endpoint& client,
+                                           const sys::IpAddress& guest) noexcept;
 
 // Where two clients look alike to the guest, the later one is shown at the next of these: the same address,
 // another port.

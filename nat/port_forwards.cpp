@@ -20,15 +20,15 @@ sys::Endpoint nth(const sys::Endpoint& first, std::uint16_t n) noexcept {
   return {first.address, static_cast<std::uint16_t>(first.port + n)};
 }
 
-// Nothing when the rule can be tried.
-int refusal(const ForwardRule& rule) noexcept {
+// 0 when the rule can be tried.
+int refusal(const ForwardRule& rule, const PolicyConfig& policy) noexcept {
   const unsigned last = rule.count - 1U;
   const bool chosen = rule.host.port == 0;
   if (rule.count == 0 || rule.guest.port == 0 || (chosen && rule.count > 1) ||
       rule.host.port + last > 65535 || rule.guest.port + last > 65535) {
     return EINVAL;
   }
-  return rule.host.address.is_v4() && rule.guest.address.is_v4() ? 0 : EAFNOSUPPORT;
+  return rule.guest.address.is_v4() || policy.network6 ? 0 : EAFNOSUPPORT;
 }
 
 }  // namespace
@@ -55,7 +55,8 @@ class PortForwards::TcpPort final : private HostListenerObserver, private sys::T
       auto client = listener_->accept();
       if (client) {
         environment_.tcp.on_client(std::move(client->stream),
-                                   forward_source(environment_.policy, client->address), guest_);
+                                   forward_source(environment_.policy, client->address, guest_.address),
+                                   guest_);
       } else if (is_exhaustion(client.error().code)) {
         environment_.log.warning(sys::LogClass::host, "{} on port {}", client.error().message(), port());
         listener_->set_listening(false);
@@ -85,7 +86,7 @@ PortForwards::PortForwards(const Environment& environment) noexcept : environmen
 PortForwards::~PortForwards() = default;
 
 sys::Result<Forward> PortForwards::add(const ForwardRule& rule) {
-  if (const int error = refusal(rule); error != 0) {
+  if (const int error = refusal(rule, environment_.policy); error != 0) {
     return sys::errno_error(error, "cannot forward " + sys::to_string(rule.host));
   }
   if (ports_ + rule.count > kMostPorts) {

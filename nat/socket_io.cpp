@@ -18,6 +18,9 @@
 namespace l4n::nat {
 namespace {
 
+constexpr int kPreferPublicSource =
+    2;  // IPV6_PREFER_SRC_PUBLIC of <linux/in6.h>, which knows no <netinet/in.h>
+
 constexpr IpOptions kIpv4Options{
     .level = IPPROTO_IP,
     .ttl = IP_TTL,
@@ -27,7 +30,6 @@ constexpr IpOptions kIpv4Options{
     .receive_packet_info = IP_PKTINFO,
     .receive_ttl = IP_RECVTTL,
     .receive_tos = IP_RECVTOS,
-    .packet_info = IP_PKTINFO,
     .arrived_ttl = IP_TTL,
     .arrived_tos = IP_TOS,
 };
@@ -40,7 +42,6 @@ constexpr IpOptions kIpv6Options{
     .receive_packet_info = IPV6_RECVPKTINFO,
     .receive_ttl = IPV6_RECVHOPLIMIT,
     .receive_tos = IPV6_RECVTCLASS,
-    .packet_info = IPV6_PKTINFO,
     .arrived_ttl = IPV6_HOPLIMIT,
     .arrived_tos = IPV6_TCLASS,
 };
@@ -94,9 +95,15 @@ void SendControl::add_source(const sys::IpAddress& source, unsigned interface_in
   } else {
     in6_pktinfo info{};
     info.ipi6_ifindex = interface_index;
-    std::memcpy(&info.ipi6_addr, source.v6().bytes.data(), source.v6().bytes.size());
+    if (interface_index == 0) {
+      std::memcpy(&info.ipi6_addr, source.v6().bytes.data(), source.v6().bytes.size());
+    }
     add(IPPROTO_IPV6, IPV6_PKTINFO, info);
   }
+}
+
+void prefer_public_source(int fd) noexcept {
+  set_socket_option(fd, IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, kPreferPublicSource);
 }
 
 sys::Ipv6Address from_in6(const in6_addr& address) noexcept {

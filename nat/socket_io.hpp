@@ -34,7 +34,6 @@ struct IpOptions {
   int receive_ttl;
   int receive_tos;
   // Control messages of what arrives.
-  int packet_info;
   int arrived_ttl;
   int arrived_tos;
 };
@@ -67,7 +66,9 @@ class SendControl {
 
   // Several datagrams of this size in one (UDP_SEGMENT).
   void add_segment_size(std::uint16_t size) noexcept;
-  // The source and, if not 0, the interface.
+  // The source and, if not 0, the interface. Of IPv6 the interface alone: with a source besides, the kernel
+  // takes another interface where the routes like it better (as of Linux 6.18). It then chooses an address of
+  // the interface by itself; see prefer_public_source().
   void add_source(const sys::IpAddress& source, unsigned interface_index) noexcept;
 
  private:
@@ -79,6 +80,10 @@ class SendControl {
       std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t)) + CMSG_SPACE(sizeof(in6_pktinfo))> space_{};
   std::size_t size_ = 0;
 };
+
+// Where the kernel chooses an IPv6 source, it does not take a temporary address (RFC 5014), as little as we
+// do.
+void prefer_public_source(int fd) noexcept;
 
 [[nodiscard]] sys::Ipv6Address from_in6(const in6_addr& address) noexcept;
 

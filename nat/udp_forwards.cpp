@@ -36,7 +36,7 @@ sys::Result<std::unique_ptr<UdpForwards::Port>> UdpForwards::open(const sys::End
 
 // Null when too many clients look alike to the guest.
 UdpForwards::Session* UdpForwards::session(Port& port, const sys::Endpoint& client) {
-  sys::Endpoint seen = forward_source(environment_.policy, client);
+  sys::Endpoint seen = forward_source(environment_.policy, client, port.guest_.address);
   for (int i = 0; i < kMostSources; ++i) {
     const stack::FlowKey key(port.guest_, seen);
     const auto index = table_.find(key);

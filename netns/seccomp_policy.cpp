@@ -193,6 +193,7 @@ void add_socket_options(Rules& rules) {
       {IPPROTO_IPV6, IPV6_UNICAST_HOPS, "the guest's hop limit"},
       {IPPROTO_IPV6, IPV6_TCLASS, "the guest's traffic class"},
       {IPPROTO_IPV6, IPV6_MTU_DISCOVER, "whether the host may fragment"},
+      {IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, "--outbound-addr6 with an interface: no temporary address"},
       {IPPROTO_IPV6, IPV6_RECVERR, "ICMPv6 errors come to the error queue"},
       {IPPROTO_IPV6, IPV6_RECVPKTINFO, "the address that a datagram was sent to"},
       {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, "the hop limit of a ping's answer"},

@@ -96,7 +96,7 @@ Ingress ipv6_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
   const bool to_group = is_multicast(ethernet.destination);
   if (const auto* problem = std::get_if<Ipv6ParameterProblem>(&decoded)) {
     const auto ip = decode_quoted_ip(packet);
-    return ip ? Ingress(IpProblem{{ethernet.source, *ip, packet, to_group}, *problem})
+    return ip ? Ingress(IpProblem{{ethernet.source, *ip, packet.first(ip->total_length), to_group}, *problem})
               : Ingress(Dropped{DropReason::bad_ip_header});
   }
   const auto& ip = std::get<Ipv6Headers>(decoded);
@@ -178,7 +178,8 @@ const IpPacket* ip_packet(const Ingress& ingress) noexcept {
 
 IpPacket* ip_packet(Ingress& ingress) noexcept {
   // What is not const itself may be changed through this pointer.
-  return const_cast<IpPacket*>(ip_packet(std::as_const(ingress)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  return const_cast<IpPacket*>(
+      ip_packet(std::as_const(ingress)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 }  // namespace l4n::stack

@@ -22,10 +22,11 @@ void fix_ip(Data& frame) {
 void fix_transport(Data& frame, std::size_t checksum_at, bool pseudo_header) {
   const sys::MutableBytes segment = sys::MutableBytes(frame).subspan(kTransportAt);
   sys::store_be16(&segment[checksum_at], 0);
-  const std::uint16_t pseudo =
-      pseudo_header ? integration::pseudo_sum({sys::load_be32(&frame[26])}, {sys::load_be32(&frame[30])},
-                                              sys::load_u8(&frame[23]), segment.size())
-                    : std::uint16_t{0};
+  const std::uint16_t pseudo = pseudo_header
+                                   ? integration::pseudo_sum(sys::Ipv4Address{sys::load_be32(&frame[26])},
+                                                             sys::Ipv4Address{sys::load_be32(&frame[30])},
+                                                             sys::load_u8(&frame[23]), segment.size())
+                                   : std::uint16_t{0};
   sys::store_be16(&segment[checksum_at], static_cast<std::uint16_t>(~ones_sum(segment, pseudo)));
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""--outbound-addr: what the world sees as the source of all that the guest starts."""
+"""--outbound-addr and --outbound-addr6: what the world sees as the source of all that the guest starts."""
 import contextlib
 import errno
 import socket
 
 import runner
-from lab import DNS, GATEWAY, HOST_IP, WAN_IP
+from lab import DNS, GATEWAY, GATEWAY6, HOST_IP, HOST_IP6, WAN_IP, WAN_IP6
 from namespaces import inside_netns, wait_for
 from netio import check_equal, check_in, connect, connected, expect_errno, listener
 from runner import case
@@ -16,12 +16,30 @@ OTHER_IP = "10.95.0.1"    # the host's address on an interface that leads nowher
 SIDE_IP = "10.94.0.1"     # the host's address on a second way to wan, which no route prefers
 BEHIND_IP = "10.93.0.1"   # an address of wan that both ways lead to
 IP_RECVERR = 11
+IPV6_RECVERR = 25
+
+# The same in IPv6.
+SECOND_IP6 = "2001:db8:99::9"
+THIRD_IP6 = "2001:db8:99::10"
+OTHER_IP6 = "2001:db8:95::1"
+SIDE_IP6 = "2001:db8:94::1"
+BEHIND_IP6 = "2001:db8:93::1"
+
 QUERY = bytes.fromhex("123401000001000000000000016100") + bytes.fromhex("00010001")
 
 
 def guest_with_network(lab, outbound, *options):
     guest = lab.guest()
     return guest, lab.serve(guest, f"--outbound-addr={outbound}", *options)
+
+
+def guest_with_ipv6(lab, outbound, *options):
+    guest = lab.guest()
+    return guest, lab.serve(guest, "-6", f"--outbound-addr6={outbound}", *options)
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def add_second_address(lab):
@@ -35,7 +53,7 @@ def add_other_interface(lab):
 
 def bound(place, kind, address, port=0, device=None, protocol=0):
     with inside_netns(place.net):
-        made = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, protocol)
+        made = socket.socket(family_of(address), kind | socket.SOCK_CLOEXEC, protocol)
     made.settimeout(20.0)
     if device is not None:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
@@ -47,8 +65,9 @@ def tcp_source(guest, server, address=WAN_IP, to=None, device=None):
     """Whom a server sees when the guest connects."""
     with bound(server, socket.SOCK_STREAM, address, device=device) as door:
         door.listen()
-        with connect(guest, to or address, door.getsockname()[1]) as client:
-            peer, (seen, _) = door.accept()
+        with guest.socket(family=family_of(address)) as client:
+            client.connect((to or address, door.getsockname()[1]))
+            peer, (seen, *_) = door.accept()
             with peer:
                 client.sendall(b"ping")
                 check_equal(peer.recv(100), b"ping", "what arrived")
@@ -58,7 +77,7 @@ def tcp_source(guest, server, address=WAN_IP, to=None, device=None):
 def udp_source(guest, server, address=WAN_IP, to=None, device=None, client=None):
     with contextlib.ExitStack() as stack:
         door = stack.enter_context(bound(server, socket.SOCK_DGRAM, address, device=device))
-        client = client or stack.enter_context(guest.socket(socket.SOCK_DGRAM))
+        client = client or stack.enter_context(guest.socket(socket.SOCK_DGRAM, family_of(address)))
         client.sendto(b"question", (to or address, door.getsockname()[1]))
         data, peer = door.recvfrom(100)
         check_equal(data, b"question", "what arrived")
@@ -68,13 +87,15 @@ def udp_source(guest, server, address=WAN_IP, to=None, device=None, client=None)
 
 
 def ping_source(guest, server, address=WAN_IP, device=None):
-    with bound(server, socket.SOCK_RAW, address, device=device, protocol=socket.IPPROTO_ICMP) as raw:
+    v6 = family_of(address) == socket.AF_INET6
+    protocol, request, at = (socket.IPPROTO_ICMPV6, 128, 0) if v6 else (socket.IPPROTO_ICMP, 8, 20)
+    with bound(server, socket.SOCK_RAW, address, device=device, protocol=protocol) as raw:
         done = guest.run("ping", "-n", "-c", "1", "-W", "5", address, check=False)
         check_in("1 received", done.stdout, f"ping {address}")
         while True:
-            packet = raw.recv(2000)
-            if packet[20] == 8:  # an echo request; the answers of wan's own kernel may be heard too
-                return socket.inet_ntoa(packet[12:16])
+            packet, (seen, *_) = raw.recvfrom(2000)
+            if packet[at] == request:  # the answers of wan's own kernel and more may be heard too
+                return seen
 
 
 def check_sources(guest, server, wanted, **options):
@@ -82,17 +103,23 @@ def check_sources(guest, server, wanted, **options):
         check_equal(source(guest, server, **options), wanted, f"source of {name}")
 
 
-def check_nothing_leaves(guest):
+def check_nothing_leaves(guest, address=WAN_IP, ping_says="Destination Net Unreachable"):
+    # Else UDP hears of closed ports only.
+    errors = (socket.IPPROTO_IPV6, IPV6_RECVERR) if ":" in address else (socket.IPPROTO_IP, IP_RECVERR)
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with guest.socket(kind) as client:
-            client.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # else UDP hears of closed ports only
+        with guest.socket(kind, family_of(address)) as client:
+            client.setsockopt(*errors, 1)
             def reach(client=client):
-                client.connect((WAN_IP, 9))
+                client.connect((address, 9))
                 client.send(b"x")
                 client.recv(1)
             expect_errno(errno.ENETUNREACH, reach, f"reaching wan by {kind.name}")
-    done = guest.run("ping", "-n", "-c", "1", "-W", "5", WAN_IP, check=False)
-    check_in("Destination Net Unreachable", done.stdout, "ping")
+    done = guest.run("ping", "-n", "-c", "1", "-W", "5", address, check=False)
+    check_in(ping_says, done.stdout, "ping")
+
+
+def check_no_ipv6_leaves(guest):
+    check_nothing_leaves(guest, WAN_IP6, "Destination unreachable: No route")
 
 
 @case(nobody=True)
@@ -160,10 +187,10 @@ def one_source_for_many_peers(lab):
                 check_equal(seen, SECOND_IP, "source of TCP")
 
 
-def check_loopback_is_as_ever(lab, guest):
+def check_loopback_is_as_ever(lab, guest, loopback="127.0.0.1", gateway=GATEWAY):
     for source in (tcp_source, udp_source):
-        seen = source(guest, lab.host, address="127.0.0.1", to=GATEWAY)
-        check_equal(seen, "127.0.0.1", "source at the host's loopback")
+        seen = source(guest, lab.host, address=loopback, to=gateway)
+        check_equal(seen, loopback, "source at the host's loopback")
 
 
 @case(nobody=True)
@@ -219,9 +246,9 @@ def interface_gets_another_address(lab):
         check_equal(udp_source(guest, lab.wan, client=client), THIRD_IP, "source of a socket that is open")
 
 
-def tcp_source_or_none(guest, server):
+def tcp_source_or_none(guest, server, **options):
     try:
-        return tcp_source(guest, server)
+        return tcp_source(guest, server, **options)
     except OSError:
         return None
 
@@ -232,7 +259,7 @@ def interface_loses_its_address(lab):
     add_other_interface(lab)
     guest, program = guest_with_network(lab, "other0")
     lab.host.run("ip", "addr", "del", f"{OTHER_IP}/24", "dev", "other0")
-    wait_for(lambda: "the outbound interface has no address" in program.stderr(), "a warning")
+    wait_for(lambda: "the outbound interface has no IPv4 address" in program.stderr(), "a warning")
     check_nothing_leaves(guest)
     check_loopback_is_as_ever(lab, guest)
     lab.host.sh("ip link del other0; ip link set up0 down; ip link set up0 name other0; ip link set other0 up")
@@ -261,6 +288,114 @@ def in_a_run(lab):
             peer.sendall(b"hello\n")
         check_equal(seen, SECOND_IP, "source of TCP")
         program.wait_exit()
+
+
+# --- IPv6 ---
+
+def add_second_address6(lab, address=SECOND_IP6):
+    """An older one: of two that are equally good the kernel takes the newer one."""
+    lab.host.sh(f"ip -6 addr del {HOST_IP6}/64 dev up0; ip -6 addr add {address}/64 dev up0 nodad;"
+                f"ip -6 addr add {HOST_IP6}/64 dev up0 nodad; ip -6 route replace default via 2001:db8:99::fe")
+
+
+@case(nobody=True)
+def by_address6(lab):
+    add_second_address6(lab)
+    guest, program = guest_with_ipv6(lab, SECOND_IP6)
+    check_sources(guest, lab.wan, SECOND_IP6, address=WAN_IP6)
+    check_sources(guest, lab.wan, HOST_IP)  # the option is not for IPv4
+    check_in(f"* Outbound IPv6:   {SECOND_IP6}\n", program.stdout(), "stdout")
+
+
+@case
+def by_address6_with_a_raw_socket(lab):
+    add_second_address6(lab)
+    lab.host.sysctl("net.ipv4.ping_group_range", "1 0")
+    guest, _ = guest_with_ipv6(lab, SECOND_IP6)
+    check_equal(ping_source(guest, lab.wan, WAN_IP6), SECOND_IP6, "source of ping")
+
+
+@case
+def ipv6_without_the_option(lab):
+    add_second_address6(lab)
+    guest = lab.guest()
+    lab.serve(guest, "-6")
+    check_sources(guest, lab.wan, HOST_IP6, address=WAN_IP6)
+
+
+@case(nobody=True)
+def each_family_by_its_own_interface(lab):
+    """The way that no route prefers for IPv6, and the ordinary one for IPv4."""
+    with_side_way(lab)
+    lab.host.sh(f"ip -6 addr add {SIDE_IP6}/64 dev side0 nodad;"
+                "ip -6 route add default via 2001:db8:94::2 dev side0 metric 5000")
+    lab.wan.sh(f"ip -6 addr add 2001:db8:94::2/64 dev side1 nodad; ip -6 addr add {BEHIND_IP6}/128 dev lo")
+    guest, program = guest_with_ipv6(lab, "side0", "--outbound-addr=up0")
+    check_sources(guest, lab.wan, SIDE_IP6, address=BEHIND_IP6, device="side1")
+    check_sources(guest, lab.wan, HOST_IP)
+    check_in("* Outbound IPv4:   up0\n* Outbound IPv6:   side0\n", program.stdout(), "stdout")
+
+
+@case
+def host_loopback6(lab):
+    guest, _ = guest_with_ipv6(lab, "up0")
+    check_loopback_is_as_ever(lab, guest, "::1", GATEWAY6)
+
+
+@case
+def other_ipv6_addresses_of_the_host(lab):
+    add_other_interface(lab)
+    lab.host.run("ip", "-6", "addr", "add", f"{OTHER_IP6}/64", "dev", "other0", "nodad")
+    guest, _ = guest_with_ipv6(lab, "up0")
+    for address in (OTHER_IP6, HOST_IP6):
+        check_equal(tcp_source(guest, lab.host, address=address), HOST_IP6, f"source at {address}")
+        check_equal(udp_source(guest, lab.host, address=address), HOST_IP6, f"source at {address}")
+
+
+@case(nobody=True)
+def interface_gets_another_ipv6_address(lab):
+    guest, _ = guest_with_ipv6(lab, "up0")
+    with guest.socket(socket.SOCK_DGRAM, socket.AF_INET6) as client:
+        seen = udp_source(guest, lab.wan, address=WAN_IP6, client=client)
+        check_equal(seen, HOST_IP6, "source of UDP")
+        lab.host.sh(f"ip -6 addr add {THIRD_IP6}/64 dev up0 nodad; ip -6 addr del {HOST_IP6}/64 dev up0")
+        wait_for(lambda: tcp_source_or_none(guest, lab.wan, address=WAN_IP6) == THIRD_IP6,
+                 "the new address as source")
+        check_sources(guest, lab.wan, THIRD_IP6, address=WAN_IP6)
+        seen = udp_source(guest, lab.wan, address=WAN_IP6, client=client)
+        check_equal(seen, THIRD_IP6, "source of a socket that is open")
+
+
+@case
+def a_deprecated_ipv6_address_makes_way(lab):
+    """As a provider's prefix does that is renumbered."""
+    add_second_address6(lab)
+    guest, _ = guest_with_ipv6(lab, "up0")
+    lab.host.run("ip", "-6", "addr", "change", f"{HOST_IP6}/64", "dev", "up0", "preferred_lft", "0")
+    wait_for(lambda: tcp_source_or_none(guest, lab.wan, address=WAN_IP6) == SECOND_IP6, "the other address")
+
+
+@case
+def interface_loses_its_ipv6_address(lab):
+    """It still has a link-local one, which reaches nobody. IPv4 goes on."""
+    guest, program = guest_with_ipv6(lab, "up0")
+    lab.host.run("ip", "-6", "addr", "del", f"{HOST_IP6}/64", "dev", "up0")
+    wait_for(lambda: "the outbound interface has no IPv6 address" in program.stderr(), "a warning")
+    check_no_ipv6_leaves(guest)
+    check_loopback_is_as_ever(lab, guest, "::1", GATEWAY6)
+    check_sources(guest, lab.wan, HOST_IP)
+    lab.host.sh(f"ip -6 addr add {HOST_IP6}/64 dev up0 nodad; ip -6 route replace default via 2001:db8:99::fe")
+    wait_for(lambda: tcp_source_or_none(guest, lab.wan, address=WAN_IP6) == HOST_IP6, "the address is back")
+    check_sources(guest, lab.wan, HOST_IP6, address=WAN_IP6)
+
+
+@case
+def an_ipv6_address_that_is_not_here(lab):
+    guest, program = guest_with_ipv6(lab, SECOND_IP6)
+    check_in(f"{SECOND_IP6} is no address of this host", program.stderr(), "stderr")
+    check_no_ipv6_leaves(guest)
+    add_second_address6(lab)
+    check_sources(guest, lab.wan, SECOND_IP6, address=WAN_IP6)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ const Ipv4Address kPeer = make_ipv4(192, 0, 2, 1);
 const Ipv4Address kRouter = make_ipv4(203, 0, 113, 1);
 constexpr std::size_t kMostFlows = nat::IcmpNat::kMostFlows;
 
-void ping(World& w, const IcmpMessage& request, const Ipv4Fields& ip = {}, Ipv4Address to = kPeer) {
+void ping(World& w, const IcmpMessage& request, const IpFields& ip = {}, Ipv4Address to = kPeer) {
   w.inject_fragmented(icmp_packet(kGuestAddress, to, request, ip));
   w.settle();
 }
@@ -70,7 +70,7 @@ TEST_CASE("pings of all sizes come back as they were sent, at any MTU") {
 TEST_CASE("TTL, TOS and DF go with a ping, and the TTL of the answer comes back") {
   struct Row {
     std::string what;
-    Ipv4Fields guest;
+    IpFields guest;
     std::size_t size = 56;
     std::uint8_t ttl = 63;
     bool dont_fragment = false;

@@ -40,7 +40,7 @@ struct UdpForwardWorld : World {
     port.inject(ethernet_frame(stack::kEtherTypeArp, arp_packet(2, kGuestAddress, kGatewayAddress)));
     settle();
   }
-  void guest_sends(const sys::Endpoint& to, sys::Bytes payload, const Ipv4Fields& fields = {}) {
+  void guest_sends(const sys::Endpoint& to, sys::Bytes payload, const IpFields& fields = {}) {
     inject_ip(udp_packet(kGuestAddress, to.address.v4(),
                          {kGuestPort.port, to.port, {payload.begin(), payload.end()}}, fields));
     settle();
@@ -220,7 +220,7 @@ TEST_CASE_FIXTURE(UdpForwardWorld, "an answer with TTL 1 ends at the gateway") {
   socket.deliver(kClient, bytes_of("a"));
   settle();
   others.clear();
-  Ipv4Fields fields;
+  IpFields fields;
   fields.ttl = 1;
   guest_sends(kClient, bytes_of("answer"), fields);
   CHECK(socket.sent().empty());

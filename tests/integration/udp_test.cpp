@@ -97,7 +97,7 @@ TEST_CASE("a datagram without a checksum is taken, one with a wrong checksum is 
 TEST_CASE("the host sees TTL less one, TOS and DF as the guest set them") {
   struct Row {
     std::string what;
-    Ipv4Fields guest;
+    IpFields guest;
     std::size_t size = 100;
     nat::UdpHeaderFields host;
   };
@@ -204,7 +204,7 @@ TEST_CASE("with the host's loopback closed nothing from there reaches the guest"
 struct Piece {
   std::size_t size = 100;
   Endpoint to = kPeer;
-  Ipv4Fields ip = {};
+  IpFields ip = {};
 };
 
 struct Batching {
@@ -560,7 +560,7 @@ TEST_CASE("a datagram with DF that the way does not take is answered with its MT
     World w;
     HostUdpSocket& socket = open_flow(w, to);
     socket.limit_mtu(1400);
-    const Ipv4Fields df{.dont_fragment = true};
+    const IpFields df{.dont_fragment = true};
     w.send_udp(to, Data(1372), {.ip = df});
     w.settle();
     CHECK(socket.sent().size() == 1);

@@ -64,6 +64,20 @@ class Control {
     } data{entry, offender ? socket_address(*offender) : sockaddr_in{}};
     return add(IPPROTO_IP, IP_RECVERR, data);
   }
+  Control& add_error(const sock_extended_err& entry, const sys::Ipv6Address& offender) {
+    struct {
+      sock_extended_err entry;
+      sockaddr_in6 offender;
+    } data{entry, {}};
+    data.offender.sin6_family = AF_INET6;
+    std::memcpy(&data.offender.sin6_addr, offender.bytes.data(), offender.bytes.size());
+    return add(IPPROTO_IPV6, IPV6_RECVERR, data);
+  }
+  Control& add_local_address(const sys::Ipv6Address& address) {
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, address.bytes.data(), address.bytes.size());
+    return add(IPPROTO_IPV6, IPV6_PKTINFO, info);
+  }
   Control& add_local_address(Ipv4Address address) {
     in_pktinfo info{};
     info.ipi_addr.s_addr = htonl(address.value);
@@ -88,6 +102,12 @@ sock_extended_err icmp_entry(int error, std::uint8_t type, std::uint8_t code, st
   entry.ee_type = type;
   entry.ee_code = code;
   entry.ee_info = info;
+  return entry;
+}
+
+sock_extended_err icmp6_entry(int error, std::uint8_t type, std::uint8_t code, std::uint32_t info = 0) {
+  sock_extended_err entry = icmp_entry(error, type, code, info);
+  entry.ee_origin = SO_EE_ORIGIN_ICMP6;
   return entry;
 }
 
@@ -203,6 +223,68 @@ TEST_CASE("icmp error: entries of the error queue") {
     REQUIRE(error.has_value());
     CHECK(error->reason == IcmpReason{3, 1});
     CHECK_FALSE(error->offender.has_value());
+  }
+}
+
+TEST_CASE("icmp error: entries of the error queue of IPv6") {
+  const sys::Ipv6Address router = *sys::parse_ipv6("2001:db8:9::9");
+  const sys::Ipv6Address ours = *sys::parse_ipv6("2001:db8::77");
+  SUBCASE("by what they say") {
+    struct Row {
+      int error;
+      IcmpReason reason;
+      std::uint32_t info;
+      std::uint16_t mtu;
+      std::uint32_t pointer;
+    };
+    for (const Row& row : {Row{ENETUNREACH, {1, 0}, 7, 0, 0}, Row{ECONNREFUSED, {1, 4}, 0, 0, 0},
+                           Row{EHOSTUNREACH, {3, 0}, 7, 0, 0}, Row{EMSGSIZE, {2, 0}, 1280, 1280, 0},
+                           Row{EMSGSIZE, {2, 0}, 70000, 65535, 0}, Row{EPROTO, {4, 1}, 300, 0, 300},
+                           // In ICMP these would be "fragmentation needed" and "parameter problem".
+                           Row{EHOSTUNREACH, {3, 4}, 1280, 0, 0}, Row{EPROTO, {12, 0}, 9, 0, 0}}) {
+      CAPTURE(row.reason.type);
+      CAPTURE(row.reason.code);
+      const auto error =
+          Control()
+              .add_error(icmp6_entry(row.error, row.reason.type, row.reason.code, row.info), router)
+              .add_local_address(ours)
+              .parse();
+      REQUIRE(error.has_value());
+      CHECK(error->error == row.error);
+      CHECK(error->reason == row.reason);
+      CHECK(error->mtu == row.mtu);
+      CHECK(error->pointer == row.pointer);
+      CHECK(error->offender == router);
+    }
+  }
+  SUBCASE("the host itself") {
+    const sys::Ipv6Address loopback = *sys::parse_ipv6("::1");
+    const auto by_loopback = Control().add_error(icmp6_entry(ECONNREFUSED, 1, 4), loopback).parse();
+    REQUIRE(by_loopback.has_value());
+    CHECK_FALSE(by_loopback->offender.has_value());
+    const auto by_address =
+        Control().add_local_address(ours).add_error(icmp6_entry(EHOSTUNREACH, 1, 3), ours).parse();
+    REQUIRE(by_address.has_value());
+    CHECK(by_address->reason == IcmpReason{1, 3});
+    CHECK_FALSE(by_address->offender.has_value());
+  }
+  SUBCASE("a send's own") {
+    sock_extended_err entry{};
+    entry.ee_errno = EMSGSIZE;
+    entry.ee_origin = SO_EE_ORIGIN_LOCAL;
+    entry.ee_info = 1400;
+    const auto error = Control().add(IPPROTO_IPV6, IPV6_RECVERR, entry).parse();
+    REQUIRE(error.has_value());
+    CHECK(error->reason == IcmpReason{2, 0});
+    CHECK(error->mtu == 1400);
+    CHECK_FALSE(error->offender.has_value());
+  }
+  SUBCASE("something else") {
+    CHECK_FALSE(Control().add_local_address(ours).parse().has_value());
+    CHECK_FALSE(Control().add(IPPROTO_IPV6, IPV6_RECVERR, 1).parse().has_value());
+    // IP_RECVERR has the number of an IPv6 option that is something else, and the other way round.
+    CHECK_FALSE(Control().add(IPPROTO_IPV6, IP_RECVERR, icmp6_entry(1, 1, 3)).parse().has_value());
+    CHECK_FALSE(Control().add(IPPROTO_IP, IPV6_RECVERR, icmp_entry(1, 3, 1)).parse().has_value());
   }
 }
 

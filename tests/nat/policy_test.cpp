@@ -238,6 +238,7 @@ const std::vector<Row>& rows_of_the_ipv6_world() {
       {"ff0e::1", 80, "drop", "drop"},
       {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 80, "drop", "drop"},
       {"fe80::1", 80, "drop", "drop", kLinkLocal, "to [fe80::1]:80", "to [fe80::1]:0"},
+      {"fe80::2", 80, "drop", "answer"},
       {"febf:ffff::1", 80, "drop", "drop", kLinkLocal, "to [febf:ffff::1]:80", "to [febf:ffff::1]:0"},
       {"fe7f::1", 80, "to [fe7f::1]:80", "to [fe7f::1]:0"},
       {"fec0::1", 80, "to [fec0::1]:80", "to [fec0::1]:0"},
@@ -332,37 +333,52 @@ TEST_CASE("policy: sources in other networks") {
 
 TEST_CASE("policy: IPv6 sources") {
   const std::vector<SourceRow> rows = {
-      {"fd00::100", true}, {"fd00::1:2", true},          {"2001:db8::5", true},   {"fe80::1234", true},
-      {"fd00::2", false},  {"fd00::3", false},           {"::", false},           {"::1", false},
-      {"ff02::1", false},  {"::ffff:10.0.2.100", false}, {"::10.0.2.100", false}, {"10.0.2.100", true},
-      {"10.0.2.2", false},
+      {"fd00::100", true},  {"fd00::1:2", true}, {"2001:db8::5", true},        {"fe80::1234", true},
+      {"fd00::2", false},   {"fd00::3", false},  {"fe80::2", false},           {"::", false},
+      {"::1", false},       {"ff02::1", false},  {"::ffff:10.0.2.100", false}, {"::10.0.2.100", false},
+      {"10.0.2.100", true}, {"10.0.2.2", false},
   };
   check_sources(with_ipv6(), rows);
 }
 
+struct ClientRow {
+  std::string client;
+  std::string seen;   // by an IPv4 guest
+  std::string seen6;  // by an IPv6 guest
+};
+
 TEST_CASE("policy: what the guest sees of a client of a port forward") {
-  struct ClientRow {
-    std::string client;
-    std::string seen;
-  };
-  PolicyConfig config;
-  for (const ClientRow& row : std::vector<ClientRow>{{"203.0.113.7", "203.0.113.7:1000"},
-                                                     {"10.0.3.1", "10.0.3.1:1000"},
-                                                     {"192.168.1.1", "192.168.1.1:1000"},
-                                                     {"169.254.1.1", "169.254.1.1:1000"},
-                                                     {"127.0.0.1", "10.0.2.2:1000"},
-                                                     {"127.255.255.254", "10.0.2.2:1000"},
-                                                     {"0.0.0.0", "10.0.2.2:1000"},
-                                                     {"10.0.2.2", "10.0.2.2:1000"},
-                                                     {"10.0.2.3", "10.0.2.2:1000"},
-                                                     {"10.0.2.77", "10.0.2.2:1000"},
-                                                     {"10.0.2.100", "10.0.2.2:1000"},
-                                                     {"10.0.2.255", "10.0.2.2:1000"},
-                                                     {"224.0.0.1", "10.0.2.2:1000"},
-                                                     {"255.255.255.255", "10.0.2.2:1000"},
-                                                     {"2001:db8::1", "10.0.2.2:1000"}}) {
+  const PolicyConfig config = with_ipv6();
+  for (const ClientRow& row :
+       std::vector<ClientRow>{{"203.0.113.7", "203.0.113.7:1000", "[fd00::2]:1000"},
+                              {"10.0.3.1", "10.0.3.1:1000", "[fd00::2]:1000"},
+                              {"192.168.1.1", "192.168.1.1:1000", "[fd00::2]:1000"},
+                              {"169.254.1.1", "169.254.1.1:1000", "[fd00::2]:1000"},
+                              {"127.0.0.1", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"127.255.255.254", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"0.0.0.0", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"10.0.2.2", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"10.0.2.3", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"10.0.2.77", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"10.0.2.100", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"10.0.2.255", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"224.0.0.1", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"255.255.255.255", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"2001:db8::1", "10.0.2.2:1000", "[2001:db8::1]:1000"},
+                              {"fd01::1", "10.0.2.2:1000", "[fd01::1]:1000"},
+                              {"::1", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"::", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"::ffff:203.0.113.7", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"fe80::1", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"fe80::2", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"fd00::2", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"fd00::77", "10.0.2.2:1000", "[fd00::2]:1000"},
+                              {"ff02::1", "10.0.2.2:1000", "[fd00::2]:1000"}}) {
     CAPTURE(row.client);
-    CHECK(to_string(forward_source(config, {ip(row.client), 1000})) == row.seen);
+    const sys::Endpoint client{ip(row.client), 1000};
+    CHECK(to_string(forward_source(config, client, ip("10.0.2.100"))) == row.seen);
+    CHECK(to_string(forward_source(config, client, ip("fd00::100"))) == row.seen6);
+    CHECK(to_string(forward_source({}, client, ip("10.0.2.100"))) == row.seen);
   }
 }
 
@@ -390,6 +406,27 @@ TEST_CASE("policy: which addresses ARP answers for") {
   }
   CHECK_FALSE(is_served(config, sys::make_ipv4(10, 0, 3, 2)));
   CHECK_FALSE(is_served(config, {}));
+}
+
+TEST_CASE("policy: which addresses neighbour discovery answers for") {
+  PolicyConfig config = with_ipv6();
+  for (unsigned n = 0; n < 256; ++n) {
+    CAPTURE(n);
+    sys::Ipv6Address address = ip("fd00::").v6();
+    sys::Ipv6Address link_local = ip("fe80::").v6();
+    address.bytes[15] = link_local.bytes[15] = static_cast<std::uint8_t>(n);
+    config.dns = true;
+    CHECK(is_served(config, address) == (n == 2 || n == 3));
+    CHECK(is_served(config, link_local) == (n == 2));
+    config.dns = false;
+    CHECK(is_served(config, address) == (n == 2));
+    config.network6.reset();
+    CHECK_FALSE(is_served(config, address));
+    CHECK_FALSE(is_served(config, link_local));
+    config = with_ipv6();
+  }
+  CHECK_FALSE(is_served(config, ip("fd01::2")));
+  CHECK_FALSE(is_served(config, ip("::")));
 }
 
 TEST_CASE("policy: IPv6 prefixes of every length") {

@@ -273,6 +273,23 @@ TEST_CASE("the outbound interface's addresses are told after the name servers") 
   CHECK(std::get<InterfaceAddresses>(*told.message).index == 1);
 }
 
+TEST_CASE("each family may have its own outbound interface") {
+  MonitorRequest request = request_for("/etc/resolv.conf");
+  request.outbound_interface = "lo";
+  request.outbound_interface6 = "none-such";
+  auto monitor = start_monitor(std::move(request));
+  REQUIRE(monitor);
+  static_cast<void>(monitor->wait(seconds(2)));
+  for (const bool is_v4 : {true, false}) {
+    const auto told = monitor->wait(seconds(2));
+    REQUIRE(told.status == Monitor::ReadStatus::message);
+    REQUIRE(std::holds_alternative<InterfaceAddresses>(*told.message));
+    const auto& addresses = std::get<InterfaceAddresses>(*told.message);
+    CHECK(addresses.is_v4 == is_v4);
+    CHECK(addresses.index == (is_v4 ? 1 : 0));
+  }
+}
+
 TEST_CASE("a worker that reads nothing gets the latest state, and the monitor does not spin") {
   const TemporaryDirectory directory;
   const std::string file = directory.file("resolv.conf");

@@ -29,7 +29,8 @@ std::string kind_of(const Ingress& ingress) {
   if (const auto* dropped = std::get_if<Dropped>(&ingress)) {
     return std::string("dropped: ") + to_string(dropped->reason);
   }
-  static const std::vector<std::string> names = {"dropped", "arp", "fragment", "tcp", "udp", "icmp"};
+  static const std::vector<std::string> names = {"dropped", "arp",  "fragment", "tcp",
+                                                 "udp",     "icmp", "problem"};
   return names.at(ingress.index());
 }
 
@@ -152,6 +153,79 @@ TEST_CASE("ingress: what a frame is") {
     CAPTURE(row.description);
     CHECK(classified(row.frame) == row.kind);
   }
+}
+
+ByteString ipv6_frame(std::uint8_t next_header, const std::string& rest) {
+  return test::ethernet_frame(kEtherTypeIpv6,
+                              test::ipv6_packet({.next_header = next_header}, from_hex(rest)));
+}
+
+// The upper layer behind a header of 8 bytes, or behind none, with its checksum.
+ByteString ipv6_frame_of(std::uint8_t protocol, const std::string& segment, std::size_t checksum_at,
+                         const std::string& extension = "") {
+  const ByteString checked = test::with_checksum({.next_header = protocol}, from_hex(segment), checksum_at);
+  const auto first = extension.empty() ? protocol : std::uint8_t{kProtocolHopByHop};
+  return test::ethernet_frame(
+      kEtherTypeIpv6,
+      test::ipv6_packet({.next_header = first}, test::concat({from_hex(extension), checked})));
+}
+
+TEST_CASE("ingress: what a frame of IPv6 is") {
+  struct Row {
+    std::string description;
+    ByteString frame;
+    std::string kind;
+  };
+  const std::string syn = "9c40 0050 00000001 00000000 5002 ffff 0000 0000";
+  const std::string datagram = "9c40 0035 000a 0000 6162";
+  const std::string echo = "80 00 0000 0001 0001";
+  const std::vector<Row> rows = {
+      {"a SYN", ipv6_frame_of(kProtocolTcp, syn, 16), "tcp"},
+      {"a SYN behind an extension header", ipv6_frame_of(kProtocolTcp, syn, 16, "0600 010400000000"), "tcp"},
+      {"a datagram", ipv6_frame_of(kProtocolUdp, datagram, 6), "udp"},
+      {"a datagram behind an extension header", ipv6_frame_of(kProtocolUdp, datagram, 6, "1100 010400000000"),
+       "udp"},
+      {"a ping", ipv6_frame_of(kProtocolIcmp6, echo, 2), "icmp"},
+      {"an Ethernet trailer",
+       test::concat({ipv6_frame_of(kProtocolUdp, datagram, 6), ByteString(7, std::byte{0xaa})}), "udp"},
+      {"a fragment", ipv6_frame(kProtocolFragment, "1100 0010 00000007 01020304"), "fragment"},
+      {"a first fragment of GRE", ipv6_frame(kProtocolFragment, "2f00 0001 00000007 0102030405060708"),
+       "fragment"},
+      {"an atomic fragment", ipv6_frame(kProtocolFragment, "1100 0000 00000007" + datagram),
+       "dropped: bad checksum"},
+
+      {"another TCP checksum", ipv6_frame(kProtocolTcp, syn), "dropped: bad checksum"},
+      {"another ICMPv6 checksum", ipv6_frame(kProtocolIcmp6, echo), "dropped: bad checksum"},
+      {"a datagram without checksum (RFC 8200 8.1)", ipv6_frame(kProtocolUdp, datagram),
+       "dropped: bad checksum"},
+      {"ICMPv6 of 7 bytes", ipv6_frame_of(kProtocolIcmp6, "80 00 0000 000100", 2),
+       "dropped: malformed transport header"},
+      {"ICMP of IPv4", ipv6_frame(kProtocolIcmp, "0800 0000 00000000"), "problem"},
+      {"GRE", ipv6_frame(47, "00000000"), "problem"},
+      {"nothing", ipv6_frame(kProtocolNoNextHeader, ""), "dropped: unknown IP protocol"},
+      {"an option that is to be told", ipv6_frame(kProtocolHopByHop, "1100 c20400000000" + datagram),
+       "problem"},
+      {"an option that is not", ipv6_frame(kProtocolHopByHop, "1100 420400000000" + datagram),
+       "dropped: IPv6 option that wants to be dropped"},
+      {"half a header", test::ethernet_frame(kEtherTypeIpv6, ByteString(39, std::byte{0x60})),
+       "dropped: malformed IP header"},
+      {"IPv4 as IPv6", test::ethernet_frame(kEtherTypeIpv6, test::ipv4_packet({}, test::tcp_segment({}, {}))),
+       "dropped: malformed IP header"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.description);
+    CHECK(classified(row.frame) == row.kind);
+  }
+}
+
+TEST_CASE("ingress: a problem comes with the packet and not with what follows it") {
+  ByteString frame = test::concat({ipv6_frame(47, "01020304"), ByteString(7, std::byte{0xaa})});
+  const Ingress ingress = classify({}, frame);
+  REQUIRE(std::holds_alternative<IpProblem>(ingress));
+  const auto& problem = std::get<IpProblem>(ingress);
+  CHECK(problem.problem.code == Icmp6ParameterProblem::kUnrecognizedNextHeader);
+  CHECK(problem.problem.pointer == 6);
+  CHECK(test::same_bytes(problem.packet.packet, sys::Bytes(frame).subspan(kIpAt, 44)));
 }
 
 TEST_CASE("ingress: partial checksums are trusted only with the flags that say so") {

@@ -77,6 +77,24 @@ ByteString ipv4_packet(const Ipv4Spec& spec, sys::Bytes payload) {
   return packet;
 }
 
+ByteString ipv6_packet(const Ipv6Spec& spec, sys::Bytes rest) {
+  return concat({
+      byte_string({0x60, 0, 0, 0}),
+      be16(static_cast<unsigned>(rest.size())),
+      byte_string({spec.next_header, 64}),
+      address_bytes(spec.source),
+      address_bytes(spec.destination),
+      rest,
+  });
+}
+
+ByteString with_checksum(const Ipv6Spec& spec, ByteString segment, std::size_t checksum_at) {
+  overwrite(segment, checksum_at, zeros(2));
+  overwrite(segment, checksum_at,
+            be16(plain_transport_checksum(spec.source, spec.destination, spec.next_header, segment)));
+  return segment;
+}
+
 ByteString tcp_segment(const Ipv4Spec& ip, const TcpSpec& spec) {
   const auto offset = static_cast<unsigned>((20 + spec.options.size()) / 4) << 4U;
   ByteString segment = concat({

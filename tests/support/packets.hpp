@@ -55,6 +55,16 @@ struct TcpSpec {
                                         const stack::MacAddress& to = stack::kGatewayMac,
                                         const stack::MacAddress& from = kGuestMac);
 
+struct Ipv6Spec {
+  sys::IpAddress source = sys::parse_ip("fd00::100").value();
+  sys::IpAddress destination = sys::parse_ip("2001:db8::1").value();
+  std::uint8_t next_header = 6;
+};
+// `rest`: all behind the fixed header, extension headers among it.
+[[nodiscard]] ByteString ipv6_packet(const Ipv6Spec& spec, sys::Bytes rest);
+// The segment, datagram or message with its checksum between those two addresses, which is at `checksum_at`.
+[[nodiscard]] ByteString with_checksum(const Ipv6Spec& spec, ByteString segment, std::size_t checksum_at);
+
 // Whole frames, from the guest to the gateway.
 [[nodiscard]] ByteString tcp_frame(const TcpSpec& spec, Ipv4Spec ip = {});
 [[nodiscard]] ByteString udp_frame(sys::Bytes payload, Ipv4Spec ip = {});

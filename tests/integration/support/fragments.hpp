@@ -1,4 +1,4 @@
-// IPv4 fragments (RFC 791 3.2) as the guest sees them: cut for the gateway, and put together again.
+// Fragments (RFC 791 3.2, RFC 8200 4.5) as the guest sees them: cut for the gateway, and put together again.
 #pragma once
 
 #include <map>
@@ -10,13 +10,15 @@
 
 namespace l4n::integration {
 
-// A packet from its IP header (of 20 bytes) on, in fragments that are at most `mtu` bytes long: one, the
-// packet itself, when it fits. The packet's DF is not looked at.
-[[nodiscard]] std::vector<Data> fragment(sys::Bytes packet, std::size_t mtu);
+// A packet from its IP header (without options or extension headers) on, in fragments that are at most `mtu`
+// bytes long: one, the packet itself, when it fits. The packet's DF is not looked at; IPv6 fragments get
+// `id`, others have that of the packet.
+[[nodiscard]] std::vector<Data> fragment(sys::Bytes packet, std::size_t mtu, std::uint32_t id = 1);
 
 // One piece of a packet: `size` payload bytes from `offset` (a multiple of 8) on, the end of the packet or
 // not.
-[[nodiscard]] Data fragment_of(sys::Bytes packet, std::size_t offset, std::size_t size, bool more);
+[[nodiscard]] Data fragment_of(sys::Bytes packet, std::size_t offset, std::size_t size, bool more,
+                               std::uint32_t id = 1);
 
 // Puts together what the gateway has cut. Its fragments do not overlap; what does is not put together.
 class FragmentCollector {
@@ -27,7 +29,7 @@ class FragmentCollector {
   [[nodiscard]] std::size_t incomplete() const noexcept { return packets_.size(); }
 
  private:
-  using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint8_t, std::uint16_t>;
+  using Key = std::tuple<sys::IpAddress, sys::IpAddress, std::uint8_t, std::uint32_t>;
   struct Pieces {
     Data header;
     std::map<std::size_t, Data> payload;

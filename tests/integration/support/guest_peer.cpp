@@ -149,9 +149,7 @@ void GuestPeer::raw(const TcpSegment& segment) {
     vnet.gso_size = static_cast<std::uint16_t>(mss);
     vnet.header_length = 54;
   }
-  send_(ethernet_frame(stack::kEtherTypeIpv4, tcp_packet(options_.local.address.v4(),
-                                                         options_.remote.address.v4(), segment, partial)),
-        vnet);
+  send_(ip_frame(tcp_packet(options_.local.address, options_.remote.address, segment, partial)), vnet);
 }
 
 void GuestPeer::acknowledge() { raw(make(Flags::kAck)); }

@@ -80,7 +80,7 @@ std::optional<Packet> MemoryPort::collect(const Packet& fragment, sys::Bytes fra
   if (!whole) {
     return std::nullopt;
   }
-  constexpr unsigned kLargestPacket = 65535;
+  constexpr unsigned kLargestPacket = 65575;
   auto packet =
       check({}, ethernet_frame(fragment.ether_type, *whole, fragment.source_mac, fragment.destination_mac),
             kLargestPacket);
@@ -155,16 +155,16 @@ void MemoryPort::note_mss(const Packet& packet) {
   constexpr std::uint16_t kDefault = 536;  // RFC 9293 3.7.1
   constexpr unsigned kSmallest = 48;       // what we send to a guest that asks for less
   const unsigned announced = std::max<unsigned>(packet.tcp->mss().value_or(kDefault), kSmallest);
-  mss_[{packet.source.value, packet.tcp->source_port, packet.destination.value,
-        packet.tcp->destination_port}] = static_cast<std::uint16_t>(std::min(announced, mtu_ - 40));
+  mss_[{packet.source, packet.tcp->source_port, packet.destination, packet.tcp->destination_port}] =
+      static_cast<std::uint16_t>(std::min<std::size_t>(announced, mtu_ - packet.ip_header() - 20));
 }
 
 std::uint16_t MemoryPort::mss_of(const Packet& packet) const {
   if (!packet.tcp) {
     return 0;
   }
-  const auto found = mss_.find(
-      {packet.destination.value, packet.tcp->destination_port, packet.source.value, packet.tcp->source_port});
+  const auto found =
+      mss_.find({packet.destination, packet.tcp->destination_port, packet.source, packet.tcp->source_port});
   return found == mss_.end() ? std::uint16_t{0} : found->second;
 }
 

@@ -65,7 +65,7 @@ class MemoryPort final : public stack::FramePort {
   [[nodiscard]] std::uint64_t injected_frames() const noexcept { return injected_frames_; }
 
  private:
-  using Tuple = std::tuple<std::uint32_t, std::uint16_t, std::uint32_t, std::uint16_t>;
+  using Tuple = std::tuple<sys::IpAddress, std::uint16_t, sys::IpAddress, std::uint16_t>;
 
   void note_mss(const Packet& packet);
   [[nodiscard]] std::uint16_t mss_of(const Packet& packet) const;

@@ -9,6 +9,7 @@ namespace l4n::integration {
 namespace {
 
 using sys::Bytes;
+using sys::IpAddress;
 using sys::Ipv4Address;
 using sys::load_be16;
 using sys::load_be32;
@@ -18,6 +19,9 @@ using sys::store_be32;
 
 constexpr std::size_t kEthernet = 14;
 constexpr std::size_t kIp = 20;
+constexpr std::size_t kIp6 = 40;
+constexpr std::size_t kFragmentHeader = 8;
+constexpr std::uint8_t kFragmentProtocol = 44;
 constexpr std::size_t kTcp = 20;
 constexpr std::size_t kUdp = 8;
 constexpr std::size_t kIcmp = 8;
@@ -28,6 +32,21 @@ constexpr std::uint16_t kMoreFragments = 0x2000;
 constexpr std::uint16_t kOffsetMask = 0x1fff;
 
 std::uint16_t inverted(std::uint16_t sum) noexcept { return static_cast<std::uint16_t>(~sum); }
+
+void append_address(Data& to, const IpAddress& address) {
+  if (address.is_v4()) {
+    to.resize(to.size() + 4);
+    store_be32(&to[to.size() - 4], address.v4().value);
+  } else {
+    append(to, std::as_bytes(std::span(address.v6().bytes)));
+  }
+}
+
+sys::Ipv6Address ipv6_at(Bytes bytes) {
+  sys::Ipv6Address address;
+  std::copy_n(bytes.begin(), address.bytes.size(), std::as_writable_bytes(std::span(address.bytes)).begin());
+  return address;
+}
 
 std::optional<TcpSegment> parse_tcp(Bytes p) {
   if (p.size() < kTcp) {
@@ -80,6 +99,7 @@ bool parse_transport(Packet& packet, Bytes payload) {
       packet.udp = parse_udp(payload);
       return packet.udp.has_value();
     case stack::kProtocolIcmp:
+    case stack::kProtocolIcmp6:
       packet.icmp = parse_icmp(payload);
       return packet.icmp.has_value();
     default:
@@ -114,7 +134,7 @@ std::string transport_checksum_fault(const stack::VnetHeader& vnet, const Packet
   if (packet.protocol != stack::kProtocolTcp && !udp_batch) {
     return "partial checksum on something else than TCP and UDP batches";
   }
-  if (vnet.checksum_start != kEthernet + kIp || vnet.checksum_offset != checksum_at) {
+  if (vnet.checksum_start != kEthernet + packet.ip_header() || vnet.checksum_offset != checksum_at) {
     return "checksum offsets do not fit the headers";
   }
   return load_be16(&segment[checksum_at]) == pseudo ? "" : "wrong partial checksum";
@@ -128,13 +148,13 @@ std::string udp_batch_fault(const stack::VnetHeader& vnet, const Packet& packet,
   if ((vnet.flags & stack::VnetHeader::kNeedsChecksum) == 0) {
     return "batch of datagrams without a partial checksum";
   }
-  if (vnet.header_length != kEthernet + kIp + kUdp) {
+  if (vnet.header_length != kEthernet + packet.ip_header() + kUdp) {
     return "wrong header length in the virtio header";
   }
   if (vnet.gso_size == 0 || packet.udp->payload.size() <= vnet.gso_size) {
     return "marked as a batch of datagrams, but it is one";
   }
-  return kIp + kUdp + vnet.gso_size > rules.mtu ? "datagrams of a batch exceed the MTU" : "";
+  return packet.ip_header() + kUdp + vnet.gso_size > rules.mtu ? "datagrams of a batch exceed the MTU" : "";
 }
 
 std::string segmentation_fault(const stack::VnetHeader& vnet, const Packet& packet, const LinkRules& rules) {
@@ -148,10 +168,12 @@ std::string segmentation_fault(const stack::VnetHeader& vnet, const Packet& pack
   if (vnet.gso_type == stack::VnetHeader::kGsoUdpL4) {
     return udp_batch_fault(vnet, packet, rules);
   }
-  if (vnet.gso_type != stack::VnetHeader::kGsoTcp4 || !packet.tcp) {
+  const std::uint8_t tcp_type =
+      packet.source.is_v4() ? stack::VnetHeader::kGsoTcp4 : stack::VnetHeader::kGsoTcp6;
+  if (vnet.gso_type != tcp_type || !packet.tcp) {
     return "unexpected GSO type";
   }
-  const std::size_t header = kIp + kTcp + packet.tcp->options.size();
+  const std::size_t header = packet.ip_header() + kTcp + packet.tcp->options.size();
   if ((vnet.flags & stack::VnetHeader::kNeedsChecksum) == 0) {
     return "super-segment without a partial checksum";
   }
@@ -167,7 +189,14 @@ std::string segmentation_fault(const stack::VnetHeader& vnet, const Packet& pack
   return rules.mss != 0 && vnet.gso_size != rules.mss ? "pieces differ from the guest's MSS" : "";
 }
 
-std::string ip_fault(Bytes ip) {
+std::string ipv6_fault(Bytes ip) {
+  if (ip.size() < kIp6 || load_u8(ip.data()) >> 4U != 6) {
+    return "not an IPv6 packet";
+  }
+  return load_be16(&ip[4]) + kIp6 == ip.size() ? "" : "IPv6 payload length differs from the frame";
+}
+
+std::string ipv4_fault(Bytes ip) {
   if (ip.size() < kIp || load_u8(ip.data()) != 0x45) {
     return "not an IPv4 packet with a header of 20 bytes";
   }
@@ -245,13 +274,14 @@ std::uint16_t ones_sum(Bytes data, std::uint32_t sum) noexcept {
   return static_cast<std::uint16_t>(total);
 }
 
-std::uint16_t pseudo_sum(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol,
+std::uint16_t pseudo_sum(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
                          std::size_t length) noexcept {
-  Data header(12);
-  store_be32(&header[0], source.value);
-  store_be32(&header[4], destination.value);
-  header[9] = static_cast<std::byte>(protocol);
-  store_be16(&header[10], static_cast<std::uint16_t>(length));
+  Data header;
+  append_address(header, source);
+  append_address(header, destination);
+  header.resize(header.size() + 8);
+  header[header.size() - 5] = static_cast<std::byte>(protocol);
+  store_be32(&header[header.size() - 4], static_cast<std::uint32_t>(length));
   return ones_sum(header);
 }
 
@@ -321,24 +351,52 @@ Data ethernet_frame(std::uint16_t ether_type, Bytes payload, const stack::MacAdd
   return frame;
 }
 
-Data ipv4_packet(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol, Bytes payload,
-                 const Ipv4Fields& fields) {
-  Data packet(kIp);
-  packet[0] = std::byte{0x45};
-  packet[1] = static_cast<std::byte>(fields.tos);
-  store_be16(&packet[2], static_cast<std::uint16_t>(kIp + payload.size()));
-  store_be16(&packet[4], fields.id);
-  store_be16(&packet[6], fields.dont_fragment ? kDontFragment : std::uint16_t{0});
-  packet[8] = static_cast<std::byte>(fields.ttl);
-  packet[9] = static_cast<std::byte>(protocol);
-  store_be32(&packet[12], source.value);
-  store_be32(&packet[16], destination.value);
-  store_be16(&packet[10], inverted(ones_sum(packet)));
+Data ip_frame(Bytes packet, const stack::MacAddress& source, const stack::MacAddress& destination) {
+  const bool v6 = !packet.empty() && load_u8(packet.data()) >> 4U == 6;
+  return ethernet_frame(v6 ? stack::kEtherTypeIpv6 : stack::kEtherTypeIpv4, packet, source, destination);
+}
+
+namespace {
+
+Data ipv4_header(Ipv4Address source, Ipv4Address destination, std::uint8_t protocol, std::size_t payload,
+                 const IpFields& fields) {
+  Data header(kIp);
+  header[0] = std::byte{0x45};
+  header[1] = static_cast<std::byte>(fields.tos);
+  store_be16(&header[2], static_cast<std::uint16_t>(kIp + payload));
+  store_be16(&header[4], fields.id);
+  store_be16(&header[6], fields.dont_fragment ? kDontFragment : std::uint16_t{0});
+  header[8] = static_cast<std::byte>(fields.ttl);
+  header[9] = static_cast<std::byte>(protocol);
+  store_be32(&header[12], source.value);
+  store_be32(&header[16], destination.value);
+  store_be16(&header[10], inverted(ones_sum(header)));
+  return header;
+}
+
+Data ipv6_header(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
+                 std::size_t payload, const IpFields& fields) {
+  Data header(8);
+  store_be32(header.data(), 0x60000000U | std::uint32_t{fields.tos} << 20U);
+  store_be16(&header[4], static_cast<std::uint16_t>(payload));
+  header[6] = static_cast<std::byte>(protocol);
+  header[7] = static_cast<std::byte>(fields.ttl);
+  append_address(header, source);
+  append_address(header, destination);
+  return header;
+}
+
+}  // namespace
+
+Data ip_packet(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol, Bytes payload,
+               const IpFields& fields) {
+  Data packet = source.is_v4() ? ipv4_header(source.v4(), destination.v4(), protocol, payload.size(), fields)
+                               : ipv6_header(source, destination, protocol, payload.size(), fields);
   append(packet, payload);
   return packet;
 }
 
-Data tcp_packet(Ipv4Address source, Ipv4Address destination, const TcpSegment& s, bool partial) {
+Data tcp_packet(const IpAddress& source, const IpAddress& destination, const TcpSegment& s, bool partial) {
   Data options = s.options;
   options.resize((options.size() + 3) / 4 * 4, std::byte{1});
   Data segment(kTcp);
@@ -353,10 +411,11 @@ Data tcp_packet(Ipv4Address source, Ipv4Address destination, const TcpSegment& s
   append(segment, s.payload);
   const std::uint16_t pseudo = pseudo_sum(source, destination, stack::kProtocolTcp, segment.size());
   store_be16(&segment[16], partial ? pseudo : inverted(ones_sum(segment, pseudo)));
-  return ipv4_packet(source, destination, stack::kProtocolTcp, segment);
+  return ip_packet(source, destination, stack::kProtocolTcp, segment);
 }
 
-Data udp_packet(Ipv4Address source, Ipv4Address destination, const UdpDatagram& d, const Ipv4Fields& fields) {
+Data udp_packet(const IpAddress& source, const IpAddress& destination, const UdpDatagram& d,
+                const IpFields& fields) {
   Data datagram(8);
   store_be16(&datagram[0], d.source_port);
   store_be16(&datagram[2], d.destination_port);
@@ -365,17 +424,20 @@ Data udp_packet(Ipv4Address source, Ipv4Address destination, const UdpDatagram& 
   const std::uint16_t pseudo = pseudo_sum(source, destination, stack::kProtocolUdp, datagram.size());
   const std::uint16_t checksum = inverted(ones_sum(datagram, pseudo));
   store_be16(&datagram[6], checksum == 0 ? std::uint16_t{0xffff} : checksum);
-  return ipv4_packet(source, destination, stack::kProtocolUdp, datagram, fields);
+  return ip_packet(source, destination, stack::kProtocolUdp, datagram, fields);
 }
 
-Data icmp_packet(Ipv4Address source, Ipv4Address destination, const IcmpMessage& m,
-                 const Ipv4Fields& fields) {
+Data icmp_packet(const IpAddress& source, const IpAddress& destination, const IcmpMessage& m,
+                 const IpFields& fields) {
   Data message(4);
   message[0] = static_cast<std::byte>(m.type);
   message[1] = static_cast<std::byte>(m.code);
   append(message, m.rest);
-  store_be16(&message[2], inverted(ones_sum(message)));
-  return ipv4_packet(source, destination, stack::kProtocolIcmp, message, fields);
+  const std::uint8_t protocol = source.is_v4() ? stack::kProtocolIcmp : stack::kProtocolIcmp6;
+  const std::uint16_t pseudo =
+      source.is_v4() ? std::uint16_t{0} : pseudo_sum(source, destination, protocol, message.size());
+  store_be16(&message[2], inverted(ones_sum(message, pseudo)));
+  return ip_packet(source, destination, protocol, message, fields);
 }
 
 IcmpMessage echo_request(std::uint16_t id, std::uint16_t sequence, Bytes data) {
@@ -413,6 +475,59 @@ Data window_scale_option(std::uint8_t shift) {
   return {std::byte{1}, std::byte{3}, std::byte{3}, static_cast<std::byte>(shift)};
 }
 
+namespace {
+
+// Fills in what the header says; the transport, or nothing when that does not fit.
+std::optional<Bytes> parse_ipv4(Packet& packet, Bytes ip) {
+  if (ip.size() < kIp || load_be16(&ip[2]) > ip.size()) {
+    return std::nullopt;
+  }
+  packet.ip_size = load_be16(&ip[2]);
+  packet.tos = load_u8(&ip[1]);
+  packet.id = load_be16(&ip[4]);
+  const std::uint16_t fragment = load_be16(&ip[6]);
+  packet.dont_fragment = (fragment & kDontFragment) != 0;
+  packet.more_fragments = (fragment & kMoreFragments) != 0;
+  packet.fragment_offset = (fragment & kOffsetMask) * std::size_t{8};
+  packet.ttl = load_u8(&ip[8]);
+  packet.protocol = load_u8(&ip[9]);
+  packet.source = Ipv4Address{load_be32(&ip[12])};
+  packet.destination = Ipv4Address{load_be32(&ip[16])};
+  const std::size_t header = (load_u8(ip.data()) & 0x0fU) * std::size_t{4};
+  if (header < kIp || header > packet.ip_size) {
+    return std::nullopt;
+  }
+  return ip.first(packet.ip_size).subspan(header);
+}
+
+// No other extension header than that of a fragment: the gateway sends none.
+std::optional<Bytes> parse_ipv6(Packet& packet, Bytes ip) {
+  if (ip.size() < kIp6 || load_be16(&ip[4]) + kIp6 > ip.size()) {
+    return std::nullopt;
+  }
+  packet.ip_size = load_be16(&ip[4]) + kIp6;
+  packet.tos = static_cast<std::uint8_t>(load_be16(ip.data()) >> 4U);
+  packet.protocol = load_u8(&ip[6]);
+  packet.ttl = load_u8(&ip[7]);
+  packet.source = ipv6_at(ip.subspan(8));
+  packet.destination = ipv6_at(ip.subspan(24));
+  const Bytes payload = ip.first(packet.ip_size).subspan(kIp6);
+  if (packet.protocol != kFragmentProtocol) {
+    return payload;
+  }
+  if (payload.size() < kFragmentHeader) {
+    return std::nullopt;
+  }
+  packet.protocol = load_u8(payload.data());
+  const std::uint16_t fragment = load_be16(&payload[2]);
+  packet.more_fragments = (fragment & 1U) != 0;
+  packet.fragment_offset = fragment & ~7U;
+  packet.id = load_be32(&payload[4]);
+  return payload.subspan(kFragmentHeader);
+}
+
+}  // namespace
+
 std::optional<Packet> parse_frame(const stack::VnetHeader& vnet, Bytes frame) {
   if (frame.size() < kEthernet) {
     return std::nullopt;
@@ -427,33 +542,19 @@ std::optional<Packet> parse_frame(const stack::VnetHeader& vnet, Bytes frame) {
     append(packet.arp, payload);
     return packet;
   }
-  if (packet.ether_type != stack::kEtherTypeIpv4) {
+  const bool v4 = packet.ether_type == stack::kEtherTypeIpv4;
+  if (!v4 && packet.ether_type != stack::kEtherTypeIpv6) {
     return packet;
   }
-  if (payload.size() < kIp || load_be16(&payload[2]) > payload.size()) {
+  const auto transport = v4 ? parse_ipv4(packet, payload) : parse_ipv6(packet, payload);
+  if (!transport) {
     return std::nullopt;
   }
-  packet.ip_size = load_be16(&payload[2]);
-  packet.tos = load_u8(&payload[1]);
-  packet.id = load_be16(&payload[4]);
-  const std::uint16_t fragment = load_be16(&payload[6]);
-  packet.dont_fragment = (fragment & kDontFragment) != 0;
-  packet.more_fragments = (fragment & kMoreFragments) != 0;
-  packet.fragment_offset = (fragment & kOffsetMask) * std::size_t{8};
-  packet.ttl = load_u8(&payload[8]);
-  packet.protocol = load_u8(&payload[9]);
-  packet.source = {load_be32(&payload[12])};
-  packet.destination = {load_be32(&payload[16])};
-  const std::size_t header = (load_u8(payload.data()) & 0x0fU) * std::size_t{4};
-  if (header < kIp || header > packet.ip_size) {
-    return std::nullopt;
-  }
-  const Bytes transport = payload.first(packet.ip_size).subspan(header);
   if (packet.is_fragment()) {
-    append(packet.payload, transport);
+    append(packet.payload, *transport);
     return packet;
   }
-  return parse_transport(packet, transport) ? std::optional(std::move(packet)) : std::nullopt;
+  return parse_transport(packet, *transport) ? std::optional(std::move(packet)) : std::nullopt;
 }
 
 std::string find_fault(const stack::VnetHeader& vnet, Bytes frame, const LinkRules& rules) {
@@ -470,18 +571,19 @@ std::string find_fault(const stack::VnetHeader& vnet, Bytes frame, const LinkRul
   if (packet->ether_type == stack::kEtherTypeArp) {
     return packet->arp.size() == 28 ? "" : "ARP packet of a wrong size";
   }
-  if (packet->ether_type != stack::kEtherTypeIpv4) {
+  if (packet->ether_type != stack::kEtherTypeIpv4 && packet->ether_type != stack::kEtherTypeIpv6) {
     return "unknown Ethernet type";
   }
   const Bytes ip = frame.subspan(kEthernet);
-  if (std::string fault = ip_fault(ip); !fault.empty()) {
+  if (std::string fault = (packet->source.is_v4() ? ipv4_fault(ip) : ipv6_fault(ip)); !fault.empty()) {
     return fault;
   }
   if (packet->is_fragment()) {
     return fragment_fault(vnet, *packet, rules);
   }
-  const std::size_t checksum_at = packet->udp ? 6 : 16;
-  if (std::string fault = transport_checksum_fault(vnet, *packet, ip.subspan(kIp), checksum_at);
+  const std::size_t checksum_at = packet->udp ? 6 : 16;  // no ICMP message has a partial one
+  if (std::string fault =
+          transport_checksum_fault(vnet, *packet, ip.subspan(packet->ip_header()), checksum_at);
       !fault.empty()) {
     return fault;
   }

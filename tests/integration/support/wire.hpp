@@ -31,7 +31,7 @@ void append(Data& to, sys::Bytes more);
 // One's-complement sum of the data (RFC 1071), not inverted, added to `sum`. Odd lengths are padded.
 [[nodiscard]] std::uint16_t ones_sum(sys::Bytes data, std::uint32_t sum = 0) noexcept;
 // That of the pseudo-header.
-[[nodiscard]] std::uint16_t pseudo_sum(sys::Ipv4Address source, sys::Ipv4Address destination,
+[[nodiscard]] std::uint16_t pseudo_sum(const sys::IpAddress& source, const sys::IpAddress& destination,
                                        std::uint8_t protocol, std::size_t length) noexcept;
 
 struct TcpSegment {
@@ -77,12 +77,12 @@ struct Packet {
   stack::MacAddress destination_mac{};
   stack::MacAddress source_mac{};
   std::uint16_t ether_type = 0;
-  sys::Ipv4Address source;
-  sys::Ipv4Address destination;
+  sys::IpAddress source;
+  sys::IpAddress destination;
   std::uint8_t protocol = 0;
-  std::uint8_t ttl = 0;
-  std::uint8_t tos = 0;
-  std::uint16_t id = 0;
+  std::uint8_t ttl = 0;  // hop limit
+  std::uint8_t tos = 0;  // traffic class
+  std::uint32_t id = 0;
   bool dont_fragment = false;
   bool more_fragments = false;
   std::size_t fragment_offset = 0;  // bytes
@@ -95,6 +95,8 @@ struct Packet {
   Data payload;  // of a fragment
 
   [[nodiscard]] bool is_fragment() const noexcept { return more_fragments || fragment_offset > 0; }
+  // Without options and extension headers.
+  [[nodiscard]] std::size_t ip_header() const noexcept { return source.is_v4() ? 20 : 40; }
   [[nodiscard]] std::string text() const;
 };
 
@@ -103,21 +105,26 @@ struct Packet {
 [[nodiscard]] Data ethernet_frame(std::uint16_t ether_type, sys::Bytes payload,
                                   const stack::MacAddress& source = kGuestMac,
                                   const stack::MacAddress& destination = stack::kGatewayMac);
-struct Ipv4Fields {
+// Of an IP packet, whichever its version.
+[[nodiscard]] Data ip_frame(sys::Bytes packet, const stack::MacAddress& source = kGuestMac,
+                            const stack::MacAddress& destination = stack::kGatewayMac);
+// IPv6 has neither an id nor the flag.
+struct IpFields {
   std::uint8_t ttl = 64;
   std::uint8_t tos = 0;
   std::uint16_t id = 0;
   bool dont_fragment = false;
 };
-[[nodiscard]] Data ipv4_packet(sys::Ipv4Address source, sys::Ipv4Address destination, std::uint8_t protocol,
-                               sys::Bytes payload, const Ipv4Fields& fields = {});
+// Both addresses are of one family, in all of these.
+[[nodiscard]] Data ip_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
+                             std::uint8_t protocol, sys::Bytes payload, const IpFields& fields = {});
 // `partial`: the checksum field holds the pseudo-header sum only.
-[[nodiscard]] Data tcp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
+[[nodiscard]] Data tcp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
                               const TcpSegment& segment, bool partial);
-[[nodiscard]] Data udp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
-                              const UdpDatagram& datagram, const Ipv4Fields& fields = {});
-[[nodiscard]] Data icmp_packet(sys::Ipv4Address source, sys::Ipv4Address destination,
-                               const IcmpMessage& message, const Ipv4Fields& fields = {});
+[[nodiscard]] Data udp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
+                              const UdpDatagram& datagram, const IpFields& fields = {});
+[[nodiscard]] Data icmp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
+                               const IcmpMessage& message, const IpFields& fields = {});
 [[nodiscard]] IcmpMessage echo_request(std::uint16_t id, std::uint16_t sequence, sys::Bytes data);
 [[nodiscard]] Data arp_packet(std::uint16_t operation, sys::Ipv4Address sender, sys::Ipv4Address target,
                               const stack::MacAddress& sender_mac = kGuestMac);

@@ -62,7 +62,7 @@ GuestPeer& World::peer(const PeerOptions& options) {
   const auto send = [this](sys::Bytes frame, const stack::VnetHeader& vnet) { port.inject(frame, vnet); };
   peers_.push_back(std::make_unique<GuestPeer>(clock, send, port.has_vnet_header(), options));
   GuestPeer* peer = peers_.back().get();
-  peer_of_[{options.local.port, options.remote.address.v4().value, options.remote.port}] = peer;
+  peer_of_[{options.local.port, options.remote.address, options.remote.port}] = peer;
   return *peer;
 }
 
@@ -80,7 +80,7 @@ void World::stop_gateway() {
   deliver_to_guest();
 }
 
-void World::inject_ip(sys::Bytes packet) { port.inject(ethernet_frame(stack::kEtherTypeIpv4, packet)); }
+void World::inject_ip(sys::Bytes packet) { port.inject(ip_frame(packet)); }
 
 void World::inject_fragmented(sys::Bytes packet) {
   for (const Data& piece : fragment(packet, port.mtu())) {
@@ -89,7 +89,7 @@ void World::inject_fragmented(sys::Bytes packet) {
 }
 
 void World::send_udp(const sys::Endpoint& to, sys::Bytes payload, const UdpSender& sender) {
-  inject_fragmented(udp_packet(sender.local.address.v4(), to.address.v4(),
+  inject_fragmented(udp_packet(sender.local.address, to.address,
                                {sender.local.port, to.port, {payload.begin(), payload.end()}}, sender.ip));
 }
 
@@ -112,7 +112,7 @@ bool World::deliver_to_guest() {
     any = true;
     if (packet->tcp) {
       const auto found =
-          peer_of_.find({packet->tcp->destination_port, packet->source.value, packet->tcp->source_port});
+          peer_of_.find({packet->tcp->destination_port, packet->source, packet->tcp->source_port});
       if (found != peer_of_.end()) {
         found->second->on_segment(*packet->tcp);
         continue;

@@ -36,7 +36,7 @@ struct WorldOptions {
 // How the guest sends a datagram.
 struct UdpSender {
   sys::Endpoint local{kGuestAddress, 5000};
-  Ipv4Fields ip = {};
+  IpFields ip = {};
 };
 
 // A datagram that has come to the guest.
@@ -104,7 +104,7 @@ class World {
   std::unique_ptr<nat::Gateway> gateway;
 
  private:
-  using Tuple = std::tuple<std::uint16_t, std::uint32_t, std::uint16_t>;
+  using Tuple = std::tuple<std::uint16_t, sys::IpAddress, std::uint16_t>;
 
   bool deliver_to_guest();
   void step_time(sys::Time limit);
