@@ -19,6 +19,9 @@ constexpr auto kOptions = std::to_array<OptionSpec>({
     {OptionId::enable_ipv6, "enable-ipv6", '6', "", "offer IPv6 as well", true},
     {OptionId::api_socket, "api-socket", 'a', "PATH", "accept API requests on this Unix socket", true},
     {OptionId::cidr, "cidr", 0, "CIDR", "IPv4 network of the namespace (default 10.0.2.0/24)", true},
+    // What abbreviated --cidr before there was --cidr6.
+    {OptionId::cidr, "cid", 0, "CIDR", "", true},
+    {OptionId::cidr, "ci", 0, "CIDR", "", true},
     {OptionId::cidr6, "cidr6", 0, "CIDR", "IPv6 network of the namespace (default fd00::/64)", true},
     {OptionId::disable_host_loopback, "disable-host-loopback", 0, "", "no access to the host's 127.0.0.1",
      true},
@@ -107,7 +110,8 @@ std::string unknown_long_option(std::string_view argv0, std::string_view word, C
   const std::string_view name = word.substr(2, word.find('=') - 2);
   std::string possibilities;
   for (const OptionSpec& spec : kOptions) {
-    if (belongs_to(spec, command) && std::string_view(spec.name).starts_with(name)) {
+    const bool fits = belongs_to(spec, command) && std::string_view(spec.name).starts_with(name);
+    if (fits && !spec.help.empty()) {
       possibilities += fmt::format(" '--{}'", spec.name);
     }
   }

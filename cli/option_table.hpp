@@ -48,7 +48,7 @@ struct OptionSpec {
   const char* name;           // long form, without the dashes
   char letter;                // short form, 0 when there is none
   std::string_view argument;  // how the help calls the argument; empty when the option takes none
-  std::string_view help;      // one line; empty for a deprecated alias, which the help does not show
+  std::string_view help;      // one line; empty for another name of an option, which is not shown
   bool in_run = false;        // an option of `run` as well
 };
 

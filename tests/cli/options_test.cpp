@@ -178,6 +178,14 @@ TEST_CASE("options: forms that getopt_long allows") {
   }
 }
 
+TEST_CASE("options: what abbreviates --cidr is not taken for --cidr6") {
+  for (const std::string name : {"cidr", "cid", "ci"}) {
+    CAPTURE(name);
+    const Options o = good("prog --" + name + "=10.9.0.0/16 1 t");
+    CHECK(o.cidr == sys::Ipv4Network{sys::make_ipv4(10, 9, 0, 0), 16});
+  }
+}
+
 TEST_CASE("options: an exact name wins over those that it begins") {
   const Options o = good("prog --outbound-addr=192.0.2.1 1 t");
   CHECK(o.outbound_addr.has_value());
@@ -197,6 +205,8 @@ TEST_CASE("options: what getopt refuses") {
       {"prog --mt", "prog: option '--mtu' requires an argument", true},
       {"prog --cidr", "prog: option '--cidr' requires an argument", true},
       {"prog --configure=3", "prog: option '--configure' doesn't allow an argument", true},
+      {"prog --c=3", "prog: option '--c=3' is ambiguous; possibilities: '--configure' '--cidr' '--cidr6'",
+       true},
       {"prog --e=3",
        "prog: option '--e=3' is ambiguous; possibilities: "
        "'--exit-fd' '--enable-ipv6' '--enable-sandbox' '--enable-seccomp'",

@@ -15,7 +15,6 @@
 namespace l4n::nat {
 namespace {
 
-using test::be32_bytes;
 using test::byte_string;
 using test::ByteString;
 using test::concat;

@@ -79,7 +79,7 @@ struct Scene {
 TEST_CASE("dhcp6 server: which datagrams are for it") {
   const struct {
     sys::Endpoint destination;
-    bool served;
+    bool served = false;
   } rows[] = {
       {kToAll, true},
       {kToGateway, true},
