@@ -132,9 +132,11 @@ class Lab:
 
     def _set_up_wan(self):
         own = (WAN_IP, WAN_IP2, WAN_IP3, WAN_GATEWAY)
-        own6 = (WAN_IP6, WAN_IP6_2, WAN_IP6_3, WAN_GATEWAY6)
+        own6 = (WAN_IP6_2, WAN_IP6_3, WAN_GATEWAY6)
         addresses = "".join([*(f"ip addr add {ip}/24 dev down0;" for ip in own),
-                             *(f"ip -6 addr add {ip}/64 dev down0 nodad;" for ip in own6)])
+                             f"ip -6 addr add {WAN_IP6}/64 dev down0 nodad;",
+                             # Deprecated, so that nothing leaves from them which was not sent to them.
+                             *(f"ip -6 addr add {ip}/64 dev down0 nodad preferred_lft 0;" for ip in own6)])
         self.wan.sh(f"ip link set lo up; ip link set down0 up; {addresses}"
                     "ip route add unreachable 10.98.1.0/24; ip route add prohibit 10.98.3.0/24;"
                     "ip route add blackhole 10.98.9.0/24;"

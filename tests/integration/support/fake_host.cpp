@@ -315,8 +315,7 @@ bool FakeHost::has_events() const noexcept {
 }
 
 sys::Result<std::unique_ptr<nat::HostUdp>> FakeHost::open_udp(bool is_v4, nat::HostUdpObserver& observer) {
-  CHECK(is_v4);
-  return udp.open(observer);
+  return udp.open(is_v4, observer);
 }
 
 sys::Result<nat::Host::BoundUdp> FakeHost::bind_udp(const sys::Endpoint& address,
@@ -324,7 +323,7 @@ sys::Result<nat::Host::BoundUdp> FakeHost::bind_udp(const sys::Endpoint& address
   if (const auto refused = refused_ports_.find(address.port); refused != refused_ports_.end()) {
     return sys::errno_error(refused->second, "cannot bind to " + sys::to_string(address));
   }
-  auto socket = udp.open(observer);
+  auto socket = udp.open(address.address.is_v4(), observer);
   if (!socket) {
     return socket.error();
   }

@@ -1,5 +1,7 @@
 #include "tests/integration/support/fake_udp.hpp"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -68,6 +70,7 @@ class FakeUdp final : public nat::HostUdp {
 // --- HostUdpSocket ---
 
 void HostUdpSocket::deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size) {
+  CHECK(from.address.is_v4() == is_v4_);
   arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size, local_});
 }
 
@@ -91,6 +94,7 @@ void HostUdpSocket::break_sends(int error, unsigned times) {
 }
 
 int HostUdpSocket::send_error(const Sent& call) {
+  CHECK(call.to.address.is_v4() == is_v4_);
   if (error_ != 0) {
     return std::exchange(error_, 0);
   }
@@ -123,11 +127,11 @@ std::vector<Data> HostUdpSocket::datagrams() const {
 
 // --- FakeUdpHost ---
 
-sys::Result<std::unique_ptr<nat::HostUdp>> FakeUdpHost::open(nat::HostUdpObserver& observer) {
+sys::Result<std::unique_ptr<nat::HostUdp>> FakeUdpHost::open(bool is_v4, nat::HostUdpObserver& observer) {
   if (open_error != 0) {
     return sys::errno_error(open_error, "cannot create a UDP socket");
   }
-  auto socket = std::make_shared<HostUdpSocket>();
+  auto socket = std::make_shared<HostUdpSocket>(is_v4);
   socket->observer_ = &observer;
   sockets_.push_back(socket);
   return std::unique_ptr<nat::HostUdp>(std::make_unique<FakeUdp>(std::move(socket)));

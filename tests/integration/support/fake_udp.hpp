@@ -17,6 +17,8 @@ namespace l4n::integration {
 
 class HostUdpSocket {
  public:
+  explicit HostUdpSocket(bool is_v4) : is_v4_(is_v4) {}
+
   // One call.
   struct Sent {
     sys::Endpoint to;
@@ -72,6 +74,7 @@ class HostUdpSocket {
   // An errno value; 0: the call goes through.
   [[nodiscard]] int send_error(const Sent& call);
 
+  bool is_v4_;  // the family of all that passes
   nat::HostUdpObserver* observer_ = nullptr;
   std::deque<Arrived> arrived_;
   std::optional<sys::IpAddress> local_;
@@ -92,7 +95,7 @@ class FakeUdpHost {
   // 0: sockets open; else the errno value with which they do not.
   int open_error = 0;
 
-  sys::Result<std::unique_ptr<nat::HostUdp>> open(nat::HostUdpObserver& observer);
+  sys::Result<std::unique_ptr<nat::HostUdp>> open(bool is_v4, nat::HostUdpObserver& observer);
 
   // Tells the observers what has happened. True when there was anything.
   bool deliver_events();
