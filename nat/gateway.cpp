@@ -151,7 +151,8 @@ void Gateway::serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame) 
 bool Gateway::stays_in_scope(const stack::IpPacket& packet) {
   const stack::IpHeader& ip = packet.ip;
   if (ip.is_v4() || !sys::is_link_local(ip.source.v6()) || sys::is_link_local(ip.destination.v6()) ||
-      sys::is_multicast(ip.destination.v6()) || is_served(policy_, ip.destination)) {
+      sys::is_multicast(ip.destination.v6()) || is_served(policy_, ip.destination) ||
+      !source_allowed(policy_, ip.source)) {
     return true;
   }
   ++counters_.denied;
