@@ -115,7 +115,7 @@ struct World6 : World {
 TEST_CASE_FIXTURE(World6, "IPv6: our addresses are answered for, and no others") {
   struct Row {
     Ipv6Address target;
-    bool ours;
+    bool ours = false;
   };
   for (const Row& row : {Row{kGateway6, true},
                          {kDns6, true},
@@ -472,7 +472,7 @@ TEST_CASE_FIXTURE(World6, "IPv6: the gateway's address is the host's loopback") 
 
 TEST_CASE_FIXTURE(World6, "IPv6: refused is a reset, unreachable an ICMPv6 error about the guest's SYN") {
   struct Row {
-    int error;
+    int error = 0;
     std::optional<std::uint8_t> code;
   };
   for (const Row& row : {Row{ECONNREFUSED, std::nullopt}, {EHOSTUNREACH, 3}, {ENETUNREACH, 0}}) {
