@@ -21,8 +21,12 @@ def blob(seed, size):
     return random.Random(seed).randbytes(size)
 
 
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def listener(place, address=WAN_IP, port=0, backlog=1024):
-    made = place.socket()
+    made = place.socket(family=family_of(address))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
     made.listen(backlog)
@@ -31,7 +35,7 @@ def listener(place, address=WAN_IP, port=0, backlog=1024):
 
 def connect(place, address, port, timeout=20.0, prepare=None):
     """A client socket, connected; `prepare` may set options before."""
-    made = place.socket(timeout=timeout)
+    made = place.socket(family=family_of(address), timeout=timeout)
     try:
         if prepare:
             prepare(made)
@@ -43,7 +47,7 @@ def connect(place, address, port, timeout=20.0, prepare=None):
 
 
 def udp(place, address=None, port=0, timeout=10.0):
-    made = place.socket(socket.SOCK_DGRAM, timeout=timeout)
+    made = place.socket(socket.SOCK_DGRAM, family_of(address or WAN_IP), timeout)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if address is not None:
         made.bind((address, port))
