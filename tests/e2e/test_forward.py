@@ -181,8 +181,8 @@ def two_clients_with_one_port_on_loopback(lab):
 # UDP
 
 def check_udp_client(client, server, to, text, seen=None):
-    """There and back: the server sees the client, or whom it is to see, and the client the address that it has
-    asked."""
+    """There and back: the server sees the client, or whom it is to see, and the client the address that
+    it has asked."""
     client.sendto(text, to)
     data, name = server.recvfrom(1 << 17)
     check_same(data, text, "datagram to the guest")
@@ -233,7 +233,8 @@ def udp_client_on_loopback(lab, *options):
     with udp(guest, port=GUEST_PORT) as server, udp(lab.host, lab.net.loopback) as client:
         client.sendto(b"question", (lab.net.loopback, HOST_PORT))
         data, seen = server.recvfrom(100)
-        check_equal((data, seen), (b"question", (lab.net.gateway, client.getsockname()[1])), "what the guest gets")
+        as_gateway = (lab.net.gateway, client.getsockname()[1])
+        check_equal((data, seen), (b"question", as_gateway), "what the guest gets")
         server.sendto(b"answer", seen)
         check_equal(client.recvfrom(100), (b"answer", (lab.net.loopback, HOST_PORT)), "answer")
 
