@@ -151,7 +151,8 @@ void Gateway::serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame) 
 bool Gateway::stays_in_scope(const stack::IpPacket& packet) {
   const stack::IpHeader& ip = packet.ip;
   if (ip.is_v4() || !sys::is_link_local(ip.source.v6()) || sys::is_link_local(ip.destination.v6()) ||
-      sys::is_multicast(ip.destination.v6()) || is_served(policy_, ip.destination)) {
+      sys::is_multicast(ip.destination.v6()) || is_served(policy_, ip.destination) ||
+      !source_allowed(policy_, ip.source)) {
     return true;
   }
   ++counters_.denied;
@@ -269,12 +270,15 @@ void Gateway::on(const stack::IpProblem& problem) {
 }
 
 void Gateway::on(const stack::IcmpMessage& message) {
-  if (Router::serves(message)) {
-    router_.on_message(message);
+  const sys::IpAddress& source = message.packet.ip.source;
+  // Who looks for a router or for its own address has none yet.
+  const bool discovery = Router::serves(message);
+  if (!source_allowed(policy_, source) && !(discovery && sys::is_unspecified(source))) {
+    ++counters_.denied;
     return;
   }
-  if (!source_allowed(policy_, message.packet.ip.source)) {
-    ++counters_.denied;
+  if (discovery) {
+    router_.on_message(message);
     return;
   }
   const bool is_v4 = message.packet.ip.is_v4();

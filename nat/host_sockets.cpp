@@ -41,6 +41,13 @@ int pending_error(int fd) noexcept {
   return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
+// A link-local IPv6 address without an interface is one that no route leads to.
+int connect_error_of(const sys::SocketAddress& address, int error) noexcept {
+  const auto to = sys::from_socket_address(address.storage, address.length);
+  const bool link_local = to && !to->address.is_v4() && sys::is_link_local(to->address.v6());
+  return link_local && error == EINVAL ? ENETUNREACH : error;
+}
+
 class KernelStream final : public HostStream, private sys::EventHandler {
  public:
   // `observer`: null until observe().
@@ -60,7 +67,7 @@ class KernelStream final : public HostStream, private sys::EventHandler {
       phase_ = Phase::connected;
       writable_ = true;
     } else if (errno != EINPROGRESS) {
-      return sys::errno_error("cannot connect");
+      return sys::errno_error(connect_error_of(address, errno), "cannot connect");
     }
     return watch();
   }

@@ -8,9 +8,9 @@
 #include "lwip/ip.h"
 #include "lwip/netif.h"
 #include "lwip/priv/tcp_priv.h"
-#include "stack/checksum.hpp"
 #include "stack/lwip_hooks.hpp"
 #include "stack/pcb_link.hpp"
+#include "stack/tcp_output.hpp"
 
 namespace l4n::stack {
 namespace {
@@ -71,50 +71,6 @@ pbuf* make_syn(const FlowKey& key, TcpHeader header, std::uint16_t mss,
   // NOP, window scale; or four NOPs
   options.be32(window_scale ? 0x01030300U | *window_scale : 0x01010101U);
   return p;
-}
-
-sys::Bytes bytes_of(const pbuf& p) noexcept { return {static_cast<const std::byte*>(p.payload), p.len}; }
-
-// The TCP checksum of an IP packet in a pbuf chain: the sum of the pseudo-header, and of all the segment
-// where nobody after us completes it.
-std::uint16_t tcp_checksum(const pbuf& packet, const IpHeader& ip, bool partial) noexcept {
-  ChecksumAccumulator sum;
-  sum.add_pseudo_header(ip.source, ip.destination, kProtocolTcp,
-                        static_cast<std::uint32_t>(packet.tot_len - ip.header_length));
-  if (partial) {
-    return sum.partial();
-  }
-  sum.add(bytes_of(packet).subspan(ip.header_length));
-  for (const pbuf* p = packet.next; p != nullptr; p = p->next) {
-    sum.add(bytes_of(*p));
-  }
-  return sum.finish();
-}
-
-sys::Ipv6Address load_ipv6(const std::byte* p) noexcept {
-  sys::Ipv6Address address;
-  std::memcpy(address.bytes.data(), p, address.bytes.size());
-  return address;
-}
-
-// Completes what lwIP wrote: IPv4 gets DF and its header checksum.
-IpHeader finish_ip_header(std::byte* p, std::size_t packet_size) noexcept {
-  IpHeader ip;
-  if (sys::load_u8(p) >> 4U == 6) {
-    ip.source = load_ipv6(p + 8);
-    ip.destination = load_ipv6(p + 24);
-    ip.header_length = kIpv6HeaderSize;
-    return ip;
-  }
-  ip.tos = sys::load_u8(p + 1);
-  ip.id = sys::load_be16(p + 4);
-  ip.ttl = sys::load_u8(p + 8);
-  ip.protocol = sys::load_u8(p + 9);
-  ip.source = sys::Ipv4Address{sys::load_be32(p + 12)};
-  ip.destination = sys::Ipv4Address{sys::load_be32(p + 16)};
-  ip.dont_fragment = true;
-  encode_ip({p, kIpv4HeaderSize}, ip, packet_size - kIpv4HeaderSize);
-  return ip;
 }
 
 }  // namespace
@@ -510,25 +466,8 @@ void GuestTcp::on_tidy() {
 // --- output ---
 
 void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
-  auto* header = static_cast<std::byte*>(packet->payload);
-  const IpHeader ip = finish_ip_header(header, packet->tot_len);
-  std::byte* tcp = header + ip.header_length;
-  const std::size_t tcp_header_size = (sys::load_u8(tcp + 12) >> 4U) * 4U;
-  const std::size_t payload = packet->tot_len - ip.header_length - tcp_header_size;
-  const bool offload = link_.offloads();
-  sys::store_be16(tcp + 16, tcp_checksum(*packet, ip, offload));
-
-  VnetHeader vnet;
-  if (offload) {
-    vnet.flags = VnetHeader::kNeedsChecksum;
-    vnet.checksum_start = ip.header_length;
-    vnet.checksum_offset = 16;
-    vnet.header_length = static_cast<std::uint16_t>(ip.header_length + tcp_header_size);
-    if (connection != nullptr && connection->mss_ > 0 && payload > connection->mss_) {
-      vnet.gso_type = ip.is_v4() ? VnetHeader::kGsoTcp4 : VnetHeader::kGsoTcp6;
-      vnet.gso_size = connection->mss_;
-    }
-  }
+  const std::uint16_t mss = connection != nullptr ? connection->mss_ : std::uint16_t{0};
+  const FinishedPacket finished = finish_tcp_packet(*packet, link_.offloads(), mss);
   const MacAddress& to = connection != nullptr ? connection->mac_ : reply_mac_;
 
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
@@ -539,7 +478,7 @@ void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
     parts[count++] = {p->payload, p->len};
   }
   if (p == nullptr) {
-    link_.send(to, ip_ether_type(ip.source), vnet, std::span(parts).first(count));
+    link_.send(to, finished.ether_type, finished.vnet, std::span(parts).first(count));
     return;
   }
   // Many small writes that lwIP has joined while it could not send: gather them.
@@ -547,7 +486,7 @@ void GuestTcp::transmit(GuestConnection* connection, pbuf* packet) noexcept {
   if (gathered != nullptr) {
     gathered->size = pbuf_copy_partial(packet, gathered->data.data(), packet->tot_len, 0);
     const iovec whole{gathered->data.data(), gathered->size};
-    link_.send(to, ip_ether_type(ip.source), vnet, {&whole, 1});
+    link_.send(to, finished.ether_type, finished.vnet, {&whole, 1});
   }
 }
 

@@ -27,6 +27,7 @@ struct Ipv4Address {
 struct Ipv6Address {
   std::array<std::uint8_t, 16> bytes{};  // as on the wire
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): as above
   friend constexpr auto operator<=>(const Ipv6Address&, const Ipv6Address&) = default;
 };
 
@@ -44,6 +45,7 @@ class IpAddress {
   [[nodiscard]] constexpr const Ipv4Address& v4() const noexcept { return v4_; }
   [[nodiscard]] constexpr const Ipv6Address& v6() const noexcept { return v6_; }
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): as above
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:

@@ -9,13 +9,15 @@ namespace, and it sees a private /etc and a private /dev/net/tun, so the machine
 """
 import atexit
 import contextlib
+import dataclasses
 import functools
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 
-from namespaces import Failed, Guest, Holder, Place, as_user, kill_pid
+from namespaces import Failed, Guest, Holder, Place, as_user, family_of, kill_pid
 from program import TAG, Program, new_tag, processes_tagged
 
 WAN_IP = "10.99.0.2"        # the server outside
@@ -35,6 +37,7 @@ WAN_IP6_3 = "2001:db8:99::4"
 WAN_GATEWAY6 = "2001:db8:99::fe"
 HOST_IP6 = "2001:db8:99::1"
 PROHIBITED_IP6 = "2001:db8:98:3::1"  # wan answers ICMPv6 1/1, administratively prohibited
+NO_HOST_IP6 = "2001:db8:98:1::1"     # wan answers ICMPv6 1/3, address unreachable
 NO_NET_IP6 = "2001:db8:97::1"        # wan answers ICMPv6 1/0, no route to destination
 BLACKHOLE_IP6 = "2001:db8:98:9::1"   # wan swallows everything
 
@@ -50,6 +53,50 @@ GUEST_IP6 = "fd00::100"
 ROUTER6 = "fe80::2"
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The addresses above in one family, for the cases that run in either."""
+    options: tuple  # with which the program serves it
+    wan: str
+    wan2: str
+    wan3: str
+    host: str
+    host2: str  # a second address of the host, for the cases that add it
+    prefix: int
+    no_host: str
+    no_net: str
+    prohibited: str
+    blackhole: str
+    gateway: str
+    dns: str
+    guest: str
+    unused: str  # in the guest's own network, and nobody's
+    loopback: str
+    anywhere: str
+
+    @property
+    def family(self):
+        return family_of(self.wan)
+
+    @property
+    def is_ipv6(self):
+        return self.family == socket.AF_INET6
+
+    def choose(self, ipv4, ipv6):
+        """Of what is not an address, but differs as well."""
+        return ipv6 if self.is_ipv6 else ipv4
+
+
+IPV4 = Network(options=(), wan=WAN_IP, wan2=WAN_IP2, wan3=WAN_IP3, host=HOST_IP, host2="10.99.0.9", prefix=24,
+               no_host=NO_HOST_IP, no_net=NO_NET_IP, prohibited=PROHIBITED_IP, blackhole=BLACKHOLE_IP,
+               gateway=GATEWAY, dns=DNS, guest=GUEST_IP, unused="10.0.2.77", loopback="127.0.0.1",
+               anywhere="0.0.0.0")
+IPV6 = Network(options=("-6",), wan=WAN_IP6, wan2=WAN_IP6_2, wan3=WAN_IP6_3, host=HOST_IP6,
+               host2="2001:db8:99::9", prefix=64, no_host=NO_HOST_IP6, no_net=NO_NET_IP6,
+               prohibited=PROHIBITED_IP6, blackhole=BLACKHOLE_IP6, gateway=GATEWAY6, dns=DNS6, guest=GUEST_IP6,
+               unused="fd00::77", loopback="::1", anywhere="::")
+
+
 @functools.cache
 def etc_template():
     """One copy of /etc without resolv.conf per test script; the labs take links to its files."""
@@ -62,11 +109,13 @@ def etc_template():
 
 
 class Lab:
-    """Host and wan, joined and addressed. Use it as a context manager."""
+    """Host and wan, joined and addressed in both families; `net` is the one that the test is about. Use it as
+    a context manager."""
 
-    def __init__(self, program, user=None):
+    def __init__(self, program, user=None, net=IPV4):
         self.program = os.path.abspath(program)
         self.user = user
+        self.net = net
         self.programs = []
         self._stack = contextlib.ExitStack()
 
@@ -88,11 +137,13 @@ class Lab:
         self._wan_holder = self._hold(["unshare", "-n"])
         self._host_holder = self._hold(["unshare", "-m", "-n"])
         self._view_holder = self._hold(["unshare", "-m"])
-        self.wan = Place(self._stack, self._wan_holder.ns("net"))
-        self.host = Place(self._stack, self._host_holder.ns("net"), self._host_holder.ns("mnt"))
+        self.wan = Place(self._stack, self._wan_holder.ns("net"), self.net.wan)
+        self.host = Place(self._stack, self._host_holder.ns("net"), self.net.host, self._host_holder.ns("mnt"))
         self._set_up_host()
         self._set_up_wan()
-        view = Place(self._stack, self._view_holder.ns("net"), self._view_holder.ns("mnt"))
+        if self.net is IPV6:
+            self._set_up_dead_end()
+        view = Place(self._stack, self._view_holder.ns("net"), self.net.guest, self._view_holder.ns("mnt"))
         view.run("mount", "--bind", self._copy_of_etc("guest-etc", DNS), "/etc")
 
     def _hold(self, enter):
@@ -147,6 +198,13 @@ class Lab:
         self.wan.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.wan.sysctl("net.ipv6.icmp.ratelimit", 0)
 
+    def _set_up_dead_end(self):
+        """A link on which wan asks for its neighbours and hears nothing: no kind of IPv6 route makes a router
+        say "address unreachable"."""
+        self.wan.sh("ip link add dead0 type veth peer name dead1; ip link set dead0 up; ip link set dead1 up;"
+                    "ip -6 route add 2001:db8:98:1::/64 dev dead0")
+        self.wan.sysctl("net.ipv6.neigh.dead0.retrans_time_ms", 20)
+
     @property
     def wan_pid(self):
         """A process that lives in wan, for those who move interfaces there."""
@@ -168,7 +226,7 @@ class Lab:
 
     def guest(self, **options):
         """A new guest, owned by the lab's user unless user= says otherwise (None is root)."""
-        return Guest(self._stack, self._view_holder, options.get("user", self.user))
+        return Guest(self._stack, self._view_holder, options.get("user", self.user), self.net.guest)
 
     def neighbour(self, guest):
         """A second process in a guest's namespaces, of the same user: a Holder, and the Place it lives in."""
@@ -177,7 +235,7 @@ class Lab:
             enter = [*as_user(self.user), "nsenter", f"--user={guest.holder.ns('user')}",
                      "--preserve-credentials", f"--net={guest.net}"]
         holder = self._hold(enter)
-        return holder, Place(self._stack, holder.ns("net"), self._view_holder.ns("mnt"))
+        return holder, Place(self._stack, holder.ns("net"), self.net.guest, self._view_holder.ns("mnt"))
 
     @contextlib.contextmanager
     def named_netns(self, name):
@@ -186,7 +244,7 @@ class Lab:
         path = f"/run/netns/{name}"
         seen_from_here = f"/proc/{self._host_holder.pid}/root{path}"
         try:
-            yield Place(self._stack, seen_from_here, self._view_holder.ns("mnt")), path
+            yield Place(self._stack, seen_from_here, self.net.guest, self._view_holder.ns("mnt")), path
         finally:
             self.host.run("ip", "netns", "del", name, check=False)
 
@@ -208,7 +266,13 @@ class Lab:
     def serve(self, guest, *options, configure=True, **settings):
         """Gives the guest its network: starts the program on it and waits until it is ready."""
         configure = ["-c"] if configure else []
-        return self.launch(*configure, *options, guest.pid, "tap0", **settings).wait_ready()
+        words = [*configure, *self.net.options, *options]
+        return self.launch(*words, guest.pid, "tap0", **settings).wait_ready()
+
+    def guest_with_network(self, *options):
+        """A new guest, and the program behind it."""
+        guest = self.guest()
+        return guest, self.serve(guest, *options)
 
     def run_program(self, *argv, **options):
         """Runs the program to its end, for command lines that must fail or only print something."""

@@ -78,11 +78,39 @@ class Holder:
         self.process.stdout.close()
 
 
-class Place:
-    """Somewhere commands run and sockets are made: a network namespace, a mount namespace, or both."""
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
-    def __init__(self, stack, net, mount=None):
-        self.net, self.mount, self._stack = net, mount, stack
+
+def pair(name):
+    """A socket's name as address and port. In IPv6 there is more, which matters with a scope only."""
+    return name[:2] if len(name) == 4 and name[3] == 0 else name
+
+
+class Socket(socket.socket):
+    """Tells names the same way in both families."""
+
+    def getsockname(self):
+        return pair(super().getsockname())
+
+    def getpeername(self):
+        return pair(super().getpeername())
+
+    def recvfrom(self, *arguments):
+        data, name = super().recvfrom(*arguments)
+        return data, pair(name)
+
+    def accept(self):
+        peer, name = super().accept()
+        return peer, pair(name)
+
+
+class Place:
+    """Somewhere commands run and sockets are made: a network namespace, a mount namespace, or both. Its
+    servers listen on `address` and its sockets are of that family, unless they are told otherwise."""
+
+    def __init__(self, stack, net, address, mount=None):
+        self.net, self.address, self.mount, self._stack = net, address, mount, stack
 
     def command(self, argv):
         enter = ["nsenter", f"--net={self.net}"]
@@ -112,10 +140,10 @@ class Place:
         self._stack.callback(stop, process)
         return process
 
-    def socket(self, kind=socket.SOCK_STREAM, family=socket.AF_INET, timeout=20.0):
+    def socket(self, kind=socket.SOCK_STREAM, family=None, timeout=20.0):
         """A socket of this network namespace, usable from the test itself. All of them time out."""
         with inside_netns(self.net):
-            made = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+            made = Socket(family or family_of(self.address), kind | socket.SOCK_CLOEXEC)
         made.settimeout(timeout)
         return made
 
@@ -148,11 +176,11 @@ def kill_pid(pid):
 class Guest(Place):
     """A network namespace that is to get its network from PROGRAM, with a process that lives in it."""
 
-    def __init__(self, stack, view, user):
+    def __init__(self, stack, view, user, address):
         make = ["unshare", "-n"] if user is None else [*as_user(user), "unshare", "-Urn"]
         self.holder = Holder(make)
         stack.callback(self.holder.close)
-        super().__init__(stack, self.holder.ns("net"), view.ns("mnt"))
+        super().__init__(stack, self.holder.ns("net"), address, view.ns("mnt"))
 
     @property
     def pid(self):

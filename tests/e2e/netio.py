@@ -8,8 +8,7 @@ import random
 import socket
 import struct
 
-from lab import WAN_IP
-from namespaces import Failed
+from namespaces import Failed, family_of
 
 MIB = 1 << 20
 CHUNK = 1 << 18
@@ -21,11 +20,8 @@ def blob(seed, size):
     return random.Random(seed).randbytes(size)
 
 
-def family_of(address):
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def listener(place, address=WAN_IP, port=0, backlog=1024):
+def listener(place, address=None, port=0, backlog=1024):
+    address = address or place.address
     made = place.socket(family=family_of(address))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
@@ -47,7 +43,7 @@ def connect(place, address, port, timeout=20.0, prepare=None):
 
 
 def udp(place, address=None, port=0, timeout=10.0):
-    made = place.socket(socket.SOCK_DGRAM, family_of(address or WAN_IP), timeout)
+    made = place.socket(socket.SOCK_DGRAM, family_of(address or place.address), timeout)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if address is not None:
         made.bind((address, port))
@@ -55,11 +51,11 @@ def udp(place, address=None, port=0, timeout=10.0):
 
 
 @contextlib.contextmanager
-def connected(guest, server, *, bind=WAN_IP, to=None, prepare=None):
+def connected(guest, server, *, bind=None, to=None, prepare=None):
     """A connection through the program: yields the guest's end and the server's end."""
     with listener(server, bind) as door:
-        port = door.getsockname()[1]
-        with connect(guest, to or bind, port, prepare=prepare) as client:
+        address, port = door.getsockname()
+        with connect(guest, to or address, port, prepare=prepare) as client:
             peer, _ = door.accept()
             with peer:
                 peer.settimeout(20.0)

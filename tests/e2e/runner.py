@@ -1,7 +1,7 @@
 """Runs the cases of one end-to-end test script: `test_x.py PROGRAM [CASE...]`, one line per case.
 
 Every case gets a fresh laboratory. A case may be run a second time with everything owned by an
-unprivileged user; its name then ends in `@nobody`.
+unprivileged user; its name then ends in `@nobody`. And once more about IPv6: `@ipv6`.
 """
 import os
 import resource
@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 
-from lab import Lab
+from lab import IPV4, IPV6, Lab
 from namespaces import NOBODY, Failed
 
 CASE_SECONDS = 100  # a safety net far above what any case takes
@@ -18,13 +18,17 @@ CASE_SECONDS = 100  # a safety net far above what any case takes
 _cases = {}
 
 
-def case(function=None, *, nobody=False, name=None):
-    """Registers a test case; with nobody=True it also runs as an unprivileged user."""
+def case(function=None, *, nobody=False, ipv4=True, ipv6=False, name=None):
+    """Registers a test case; with nobody=True it also runs as an unprivileged user, with ipv6=True in a
+    laboratory that is about IPv6: as that user, if it can."""
     def register(body):
         key = name or body.__name__
-        _cases[key] = (body, None)
-        if nobody:
-            _cases[key + "@nobody"] = (body, NOBODY)
+        if ipv4:
+            _cases[key] = (body, None, IPV4)
+        if ipv4 and nobody:
+            _cases[key + "@nobody"] = (body, NOBODY, IPV4)
+        if ipv6:
+            _cases[key + "@ipv6"] = (body, NOBODY if nobody else None, IPV6)
         return body
     return register(function) if function else register
 
@@ -40,10 +44,10 @@ def _on_term(_signal, _frame):
 def _run_case(program, name):
     """Runs one case; returns None, or the text that explains its failure. The end of the laboratory is part
     of the case, and what fails there is told after what failed before."""
-    body, user = _cases[name]
+    body, user, net = _cases[name]
     problems = []
     signal.alarm(CASE_SECONDS)
-    lab = Lab(program, user)
+    lab = Lab(program, user, net)
     try:
         with lab:
             try:

@@ -3,17 +3,11 @@
 import re
 
 import runner
-from lab import BLACKHOLE_IP, DNS, GATEWAY, HOST_IP, NO_HOST_IP, NO_NET_IP, PROHIBITED_IP, WAN_IP
 from namespaces import Failed
 from netio import check_equal, check_in
 from runner import case
 
-LOOPED_IP = "10.96.0.1"  # behind wan: a packet that arrives there has one more hop to go
-
-
-def guest_with_network(lab, *options):
-    guest = lab.guest()
-    return guest, lab.serve(guest, *options)
+LOOPED_IPS = "10.96.0.1", "2001:db8:96::1"  # behind wan: a packet that arrives there has one more hop to go
 
 
 def check_ping(guest, address, *options, count=2):
@@ -29,71 +23,73 @@ def check_no_answer(guest, address, text=None):
         check_in(text, done.stdout, f"ping {address}")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def outside(lab):
-    guest, _ = guest_with_network(lab)
-    check_ping(guest, WAN_IP)
-    check_ping(guest, HOST_IP)
+    guest, _ = lab.guest_with_network()
+    check_ping(guest, lab.net.wan)
+    check_ping(guest, lab.net.host)
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def every_size(lab):
     """ping verifies every byte of an answer."""
-    guest, _ = guest_with_network(lab)
-    for address in (GATEWAY, DNS, WAN_IP):
-        for size in (0, 1, 56, 1472, 1473, 9000, 65507):
+    guest, _ = lab.guest_with_network()
+    for address in (lab.net.gateway, lab.net.dns, lab.net.wan):
+        for size in (0, 1, 56, *lab.net.choose((1472, 1473), (1452, 1453)), 9000, lab.net.choose(65507, 65527)):
             check_ping(guest, address, "-s", str(size), count=1)
 
 
-@case
+@case(ipv6=True)
 def every_size_at_a_small_mtu(lab):
-    guest, _ = guest_with_network(lab, "-m", "576")
-    for address in (GATEWAY, WAN_IP):
-        for size in (548, 549, 65507):
+    guest, _ = lab.guest_with_network("-m", lab.net.choose(576, 1280))
+    for address in (lab.net.gateway, lab.net.wan):
+        for size in (*lab.net.choose((548, 549), (1232, 1233)), 65507):
             check_ping(guest, address, "-s", str(size), count=1)
 
 
-@case
+@case(ipv6=True)
 def gateway_is_answered_without_loopback(lab):
-    guest, _ = guest_with_network(lab, "--disable-host-loopback")
-    check_ping(guest, GATEWAY)
-    check_ping(guest, DNS)
+    guest, _ = lab.guest_with_network("--disable-host-loopback")
+    check_ping(guest, lab.net.gateway)
+    check_ping(guest, lab.net.dns)
 
 
-@case
+@case(ipv6=True)
 def without_ping_sockets_as_root(lab):
     """Where the group range is closed, root has a raw socket."""
     lab.host.sysctl("net.ipv4.ping_group_range", "1 0")
-    guest, _ = guest_with_network(lab)
-    check_ping(guest, WAN_IP)
-    check_ping(guest, WAN_IP, "-s", "5000")
+    guest, _ = lab.guest_with_network()
+    check_ping(guest, lab.net.wan)
+    check_ping(guest, lab.net.wan, "-s", "5000")
 
 
-@case
+@case(ipv6=True)
 def many_at_once(lab):
     """Several pings side by side keep their answers apart."""
-    guest, _ = guest_with_network(lab)
-    script = "".join(f"ping -n -c 3 -i 0.2 -s {100 + n} {WAN_IP} >/dev/null & " for n in range(20))
+    guest, _ = lab.guest_with_network()
+    script = "".join(f"ping -n -c 3 -i 0.2 -s {100 + n} {lab.net.wan} >/dev/null & " for n in range(20))
     guest.sh(script + "wait", timeout=60)
-    done = guest.run("ping", "-n", "-f", "-c", "500", WAN_IP, timeout=60)
+    done = guest.run("ping", "-n", "-f", "-c", "500", lab.net.wan, timeout=60)
     check_in("500 received", done.stdout, "flood ping")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def errors(lab):
-    guest, _ = guest_with_network(lab)
-    check_no_answer(guest, NO_HOST_IP, "Destination Host Unreachable")
-    check_no_answer(guest, NO_NET_IP, "Destination Net Unreachable")
-    check_no_answer(guest, PROHIBITED_IP, "Packet filtered")
-    check_no_answer(guest, BLACKHOLE_IP)
+    guest, _ = lab.guest_with_network()
+    for address, ipv4, ipv6 in ((lab.net.no_host, "Destination Host Unreachable", "Address unreachable"),
+                                (lab.net.no_net, "Destination Net Unreachable", "No route"),
+                                (lab.net.prohibited, "Packet filtered", "Administratively prohibited")):
+        check_no_answer(guest, address, lab.net.choose(ipv4, ipv6))
+    check_no_answer(guest, lab.net.blackhole)
 
 
-@case
+@case(ipv6=True)
 def too_big(lab):
     lab.host.sh("ip link set up0 mtu 1400")
     lab.wan.sh("ip link set down0 mtu 1400")
-    guest, _ = guest_with_network(lab)
-    done = guest.run("ping", "-n", "-M", "do", "-s", "1472", "-c", "2", "-W", "2", WAN_IP, check=False)
+    guest, _ = lab.guest_with_network()
+    done = guest.run("ping", "-n", "-M", "do", "-s", lab.net.choose("1472", "1452"), "-c", "2", "-W", "2",
+                     lab.net.wan, check=False)
     check_in("1400", done.stdout + done.stderr, "ping -M do")
 
 
@@ -104,23 +100,25 @@ def hops(guest, *options):
 
 
 def the_way(lab, *options):
-    lab.wan.sh(f"ip route add 10.96.0.0/24 via {HOST_IP}")
-    guest, _ = guest_with_network(lab)
-    check_equal(hops(guest, *options, WAN_IP), [GATEWAY, WAN_IP], "the way to a server")
-    check_equal(hops(guest, *options, LOOPED_IP)[:2], [GATEWAY, WAN_IP], "the way past a router")
+    looped = lab.net.choose(*LOOPED_IPS)
+    lab.wan.run("ip", "route", "add", looped, "via", lab.net.host)
+    guest, _ = lab.guest_with_network()
+    first_hops = [lab.net.gateway, lab.net.wan]
+    check_equal(hops(guest, *options, lab.net.wan), first_hops, "the way to a server")
+    check_equal(hops(guest, *options, looped)[:2], first_hops, "the way past a router")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def traceroute_udp(lab):
     the_way(lab, "-U")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def traceroute_icmp(lab):
     the_way(lab, "-I")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def traceroute_tcp(lab):
     lab.wan.start("iperf3", "-s", "-p", "5201")
     the_way(lab, "-T", "-p", "5201")
@@ -128,9 +126,9 @@ def traceroute_tcp(lab):
 
 @case
 def mtr(lab):
-    guest, _ = guest_with_network(lab)
-    text = guest.run("mtr", "--report", "--no-dns", "--report-cycles", "2", WAN_IP, timeout=60).stdout
-    check_equal(re.findall(r"^ *\d+\.\|-- (\S+)", text, re.MULTILINE), [GATEWAY, WAN_IP], "mtr's hops")
+    guest, _ = lab.guest_with_network()
+    text = guest.run("mtr", "--report", "--no-dns", "--report-cycles", "2", lab.net.wan, timeout=60).stdout
+    check_equal(re.findall(r"^ *\d+\.\|-- (\S+)", text, re.MULTILINE), [lab.net.gateway, lab.net.wan], "mtr's hops")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 """IPv6 in a guest: what is there when the program says that it is ready, and what the guest can ask for."""
-import errno
 import os
 import re
 
 import runner
 from commands import run_sh
-from lab import DNS, DNS6, GATEWAY6, GUEST_IP6, NO_NET_IP6, PROHIBITED_IP6, ROUTER6, WAN_IP, WAN_IP6
+from lab import DNS, DNS6, GATEWAY6, GUEST_IP6, ROUTER6, WAN_IP
 from namespaces import Failed, wait_for
-from netio import (MIB, blob, check_both_ways, check_equal, check_in, check_same, connect, expect_errno, listener,
-                   udp)
+from netio import check_equal, check_in
 from outside import Resolver, check_answer
 from runner import case
 
@@ -110,60 +108,6 @@ def startup_text(lab):
     check_in("* Recommended IP:  10.0.2.100\n* IPv6 Prefix:     fd00::/64\n* IPv6 Gateway:    fd00::2\n"
              "* IPv6 DNS:        fd00::3\n* IPv6 Guest:      fd00::100\nWARNING: 127.0.0.1", program.stdout(), "stdout")
     check_in("\nWARNING: [::1]:* on the host is accessible as fd00::2 ", program.stdout(), "stdout")
-
-
-# To the outside
-
-@case(nobody=True)
-def tcp_to_the_outside_and_to_the_host(lab):
-    for mtu in (1500, 65520):
-        guest = lab.guest()
-        lab.serve(guest, "-6", "-m", mtu)
-        check_both_ways(guest, lab.wan, 16 * MIB, bind=WAN_IP6)
-        check_both_ways(guest, lab.host, MIB, bind="::1", to=GATEWAY6)
-
-
-@case(nobody=True)
-def udp_to_the_outside_and_to_the_host(lab):
-    guest = lab.guest()
-    lab.serve(guest, "-6")
-    for place, address, to in ((lab.wan, WAN_IP6, WAN_IP6), (lab.host, "::1", GATEWAY6)):
-        with udp(place, address) as server, udp(guest, GUEST_IP6) as client:
-            port = server.getsockname()[1]
-            for size in (0, 1, 1452, 1453, 9000, 65000):  # the larger ones in fragments
-                client.sendto(blob(size, size), (to, port))
-                data, source = server.recvfrom(1 << 17)
-                check_same(data, blob(size, size), f"datagram to {to}")
-                server.sendto(data[::-1], source)
-                data, source = client.recvfrom(1 << 17)
-                check_same(data[::-1], blob(size, size), f"datagram from {to}")
-                check_equal(source[:2], (to, port), "the answer's source")
-
-
-@case(nobody=True)
-def ping_to_the_outside(lab):
-    guest = lab.guest()
-    lab.serve(guest, "-6")
-    check_ping(guest, WAN_IP6)
-
-
-@case
-def host_loopback_disabled(lab):
-    guest = lab.guest()
-    lab.serve(guest, "-6", "--disable-host-loopback")
-    check_ping(guest, GATEWAY6)
-    with listener(lab.host, "::1") as door:
-        port = door.getsockname()[1]
-        expect_errno(errno.ENETUNREACH, lambda: connect(guest, GATEWAY6, port), "TCP to the host's loopback")
-
-
-@case
-def ended_connections(lab):
-    guest = lab.guest()
-    lab.serve(guest, "-6")
-    expect_errno(errno.ECONNREFUSED, lambda: connect(guest, WAN_IP6, 9), "a port without a server")
-    expect_errno(errno.ENETUNREACH, lambda: connect(guest, NO_NET_IP6, 9), "a network that there is not")
-    expect_errno(errno.EACCES, lambda: connect(guest, PROHIBITED_IP6, 9), "a prohibited network")
 
 
 # DNS

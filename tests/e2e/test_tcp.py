@@ -6,38 +6,34 @@ import socket
 import time
 
 import runner
-from lab import DNS, GATEWAY, HOST_IP, NO_HOST_IP, NO_NET_IP, PROHIBITED_IP, WAN_IP
 from namespaces import Failed, wait_for
 from netio import (MIB, blob, check_both_ways, check_same, check_stream, connect, connected, expect_errno,
                    linger_zero, listener, read_to_end)
 from runner import case
 
 BULK = 64 * MIB
-MTUS = {576: False, 1500: True, 4000: False, 16384: False, 65520: True}  # MTU: also as unprivileged user?
+BULK_CASES = {  # by MTU
+    576: {}, 1280: {"ipv4": False, "ipv6": True}, 1500: {"nobody": True, "ipv6": True}, 4000: {}, 16384: {},
+    65520: {"nobody": True, "ipv6": True}}
 PARALLEL = 500
 SEQUENTIAL = 2000
 
 
-def guest_with_network(lab, *options):
-    guest = lab.guest()
-    return guest, lab.serve(guest, *options)
-
-
 def bulk_case(mtu):
     def body(lab):
-        guest, _ = guest_with_network(lab, "-m", mtu)
+        guest, _ = lab.guest_with_network("-m", mtu)
         check_both_ways(guest, lab.wan, BULK)
     return body
 
 
-for _mtu, _nobody in MTUS.items():
-    case(bulk_case(_mtu), name=f"bulk_{_mtu}", nobody=_nobody)
+for _mtu, _how in BULK_CASES.items():
+    case(bulk_case(_mtu), name=f"bulk_{_mtu}", **_how)
 
 
-@case
+@case(ipv6=True)
 def both_directions_at_once(lab):
     """Data and acknowledgements share the segments when both sides send."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     up, down = blob(1, 16 * MIB), blob(2, 16 * MIB)
 
     async def one_side(sock, data):
@@ -60,10 +56,10 @@ def both_directions_at_once(lab):
     check_same(at_client, down, "server to guest")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def parallel_connections(lab):
     """All at once, each with data of its own, so that a mixed-up flow cannot pass."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
 
     async def echo(reader, writer):
         while data := await reader.read(65536):
@@ -74,7 +70,7 @@ def parallel_connections(lab):
     async def one(number, port):
         client = guest.socket()
         client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, (WAN_IP, port))
+        await asyncio.get_running_loop().sock_connect(client, (lab.net.wan, port))
         reader, writer = await asyncio.open_connection(sock=client)
         data = blob(number, 20000 + number)
         writer.write(data)
@@ -93,54 +89,56 @@ def parallel_connections(lab):
     asyncio.run(everything())
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def half_close_by_client(lab):
     """The guest says it is done; the server's answer still arrives in full."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         check_stream(client, peer, MIB, "request")
         time.sleep(0.3)  # the half-closed state must last, not just be passed through
         check_stream(peer, client, 4 * MIB, "answer after the client's end of stream")
 
 
-@case
+@case(ipv6=True)
 def half_close_by_server(lab):
     """The server says it is done; what the guest still sends arrives in full."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         check_stream(peer, client, MIB, "greeting")
         time.sleep(0.3)
         check_stream(client, peer, 4 * MIB, "upload after the server's end of stream")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def refused(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with lab.wan.socket() as bound:  # bound but not listening: the port stays closed
-        bound.bind((WAN_IP, 0))
+        bound.bind((lab.net.wan, 0))
         expect_errno(errno.ECONNREFUSED, lambda: connect(guest, *bound.getsockname()), "closed port")
 
 
-@case
+@case(ipv6=True)
 def unreachable(lab):
     """What the net outside says by ICMP reaches the guest's connect as the same errno."""
-    guest, _ = guest_with_network(lab)
-    for address, number in ((NO_HOST_IP, errno.EHOSTUNREACH), (PROHIBITED_IP, errno.EHOSTUNREACH),
-                            (NO_NET_IP, errno.ENETUNREACH)):
+    guest, _ = lab.guest_with_network()
+    prohibited = lab.net.choose(errno.EHOSTUNREACH, errno.EACCES)
+    for address, number in ((lab.net.no_host, errno.EHOSTUNREACH), (lab.net.prohibited, prohibited),
+                            (lab.net.no_net, errno.ENETUNREACH)):
+        expect_errno(number, lambda a=address: connect(lab.host, a, 80), f"{address} from the host itself")
         expect_errno(number, lambda a=address: connect(guest, a, 80), address)
 
 
-@case
+@case(ipv6=True)
 def host_without_route(lab):
     """The host's own kernel refuses at once: no packet ever leaves, the guest still hears why."""
-    lab.host.run("ip", "route", "del", "default")
-    guest, _ = guest_with_network(lab)
-    expect_errno(errno.ENETUNREACH, lambda: connect(guest, "192.0.2.1", 80), "no route on the host")
+    lab.host.run("ip", lab.net.choose("-4", "-6"), "route", "del", "default")
+    guest, _ = lab.guest_with_network()
+    expect_errno(errno.ENETUNREACH, lambda: connect(guest, lab.net.prohibited, 80), "no route on the host")
 
 
-@case
+@case(ipv6=True)
 def reset_by_server(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         client.sendall(b"hello")
         read_to_end(peer, 5)
@@ -152,7 +150,7 @@ def reset_by_server(lab):
 @case
 def reset_by_server_with_unread_data(lab):
     """A server that closes without having read what came sends a reset by itself."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         client.sendall(b"never read")
         wait_for(lambda: peer.recv(1, socket.MSG_PEEK), "data at the server")
@@ -160,9 +158,9 @@ def reset_by_server_with_unread_data(lab):
         expect_errno(errno.ECONNRESET, lambda: client.recv(1), "read in the guest")
 
 
-@case
+@case(ipv6=True)
 def reset_by_client(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         client.sendall(b"hello")
         read_to_end(peer, 5)
@@ -171,25 +169,25 @@ def reset_by_client(lab):
         expect_errno(errno.ECONNRESET, lambda: peer.recv(1), "read at the server")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def host_loopback(lab):
     """x.2 is the host's 127.0.0.1."""
-    guest, _ = guest_with_network(lab)
-    check_both_ways(guest, lab.host, MIB, bind="127.0.0.1", to=GATEWAY)
+    guest, _ = lab.guest_with_network()
+    check_both_ways(guest, lab.host, MIB, bind=lab.net.loopback, to=lab.net.gateway)
 
 
-@case
+@case(ipv6=True)
 def host_loopback_refused(lab):
-    guest, _ = guest_with_network(lab)
-    expect_errno(errno.ECONNREFUSED, lambda: connect(guest, GATEWAY, 9), "closed port of the host")
+    guest, _ = lab.guest_with_network()
+    expect_errno(errno.ECONNREFUSED, lambda: connect(guest, lab.net.gateway, 9), "closed port of the host")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def host_loopback_disabled(lab):
     """The guest is told at once, and the server on the host's loopback never sees a connection."""
-    guest, _ = guest_with_network(lab, "--disable-host-loopback")
-    with listener(lab.host, "127.0.0.1") as door:
-        expect_errno(errno.ENETUNREACH, lambda: connect(guest, GATEWAY, door.getsockname()[1]), "x.2")
+    guest, _ = lab.guest_with_network("--disable-host-loopback")
+    with listener(lab.host, lab.net.loopback) as door:
+        expect_errno(errno.ENETUNREACH, lambda: connect(guest, lab.net.gateway, door.getsockname()[1]), "x.2")
         door.settimeout(0.5)
         try:
             door.accept()
@@ -198,19 +196,19 @@ def host_loopback_disabled(lab):
         raise Failed("a connection reached the host's loopback")
 
 
-@case
+@case(ipv6=True)
 def dns_address_other_port(lab):
     """x.3 serves DNS and nothing else."""
-    guest, _ = guest_with_network(lab)
-    expect_errno(errno.ENETUNREACH, lambda: connect(guest, DNS, 80), "x.3 port 80")
+    guest, _ = lab.guest_with_network()
+    expect_errno(errno.ENETUNREACH, lambda: connect(guest, lab.net.dns, 80), "x.3 port 80")
 
 
-@case
+@case(ipv6=True)
 def host_own_address(lab):
     """The host's other addresses are ordinary destinations, with and without --disable-host-loopback."""
     for options in ((), ("--disable-host-loopback",)):
-        guest, _ = guest_with_network(lab, *options)
-        check_both_ways(guest, lab.host, MIB, bind=HOST_IP)
+        guest, _ = lab.guest_with_network(*options)
+        check_both_ways(guest, lab.host, MIB, bind=lab.net.host)
 
 
 def slow_reader(sink):
@@ -227,22 +225,22 @@ def slow_reader(sink):
 
 @case
 def slow_reader_outside(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         check_stream(client, peer, 48 * MIB, "guest to slow server", reader=slow_reader)
 
 
 @case
 def slow_reader_in_guest(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         check_stream(peer, client, 48 * MIB, "server to slow guest", reader=slow_reader)
 
 
-@case
+@case(ipv6=True)
 def tiny_guest_window(lab):
     """A guest with a receive buffer of a few segments: the window closes again and again."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     def prepare(sock):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
@@ -252,31 +250,31 @@ def tiny_guest_window(lab):
 
 @case
 def no_window_scaling(lab):
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     guest.sysctl("net.ipv4.tcp_window_scaling", 0)
     check_both_ways(guest, lab.wan, 8 * MIB)
 
 
-@case
+@case(ipv6=True)
 def no_window_scaling_large_mtu(lab):
     """At this MTU one segment fills the whole unscaled window."""
-    guest, _ = guest_with_network(lab, "-m", 65520)
+    guest, _ = lab.guest_with_network("-m", 65520)
     guest.sysctl("net.ipv4.tcp_window_scaling", 0)
     check_both_ways(guest, lab.wan, 8 * MIB)
 
 
-@case
+@case(ipv6=True)
 def guest_without_offloads(lab):
     """The guest computes its checksums and cuts its segments itself."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     guest.run("ethtool", "-K", "tap0", "tx", "off", "tso", "off", "gso", "off", "gro", "off")
     check_both_ways(guest, lab.wan, 16 * MIB)
 
 
-@case
+@case(ipv6=True)
 def urgent_byte_inline(lab):
     """The urgent byte keeps its place in the stream, both ways."""
-    guest, _ = guest_with_network(lab)
+    guest, _ = lab.guest_with_network()
     with connected(guest, lab.wan) as (client, peer):
         for source, sink, what in ((client, peer, "guest to server"), (peer, client, "server to guest")):
             sink.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
@@ -289,12 +287,12 @@ def urgent_byte_inline(lab):
 @case
 def descriptors_return(lab):
     """Many short connections, one after the other, leave nothing behind."""
-    guest, program = guest_with_network(lab)
+    guest, program = lab.guest_with_network()
     with listener(lab.wan) as door:
         port = door.getsockname()[1]
 
         def one(number):
-            with connect(guest, WAN_IP, port) as client:
+            with connect(guest, lab.net.wan, port) as client:
                 peer, _ = door.accept()
                 with peer:
                     word = b"%d" % number

@@ -115,7 +115,7 @@ struct World6 : World {
 TEST_CASE_FIXTURE(World6, "IPv6: our addresses are answered for, and no others") {
   struct Row {
     Ipv6Address target;
-    bool ours;
+    bool ours = false;
   };
   for (const Row& row : {Row{kGateway6, true},
                          {kDns6, true},
@@ -169,6 +169,16 @@ TEST_CASE_FIXTURE(World6, "IPv6: invalid solicitations are answered by nothing")
     CHECK(answers_to(packet).empty());
   }
   CHECK(answers_to(icmp_packet(kGuest6, kGateway6, good, {.ttl = 255})).size() == 1);
+}
+
+TEST_CASE_FIXTURE(World6, "IPv6: nobody is told about neighbours who cannot be who they say") {
+  for (const char* source : {"ff02::1", "::1", "fd00::2", "fd00::3", "fe80::2"}) {
+    CAPTURE(source);
+    CHECK(answers_to_solicitation(v6(source), kGateway6, kGateway6, link_layer_option(1)).empty());
+    const IcmpMessage question{kRouterSolicitation, 0, Data(4)};
+    CHECK(answers_to(icmp_packet(v6(source), kAllRouters, question, {.ttl = 255}), {0x33, 0x33, 0, 0, 0, 2})
+              .empty());
+  }
 }
 
 TEST_CASE("IPv6: a router solicitation is answered with what the guest needs") {
@@ -462,7 +472,7 @@ TEST_CASE_FIXTURE(World6, "IPv6: the gateway's address is the host's loopback") 
 
 TEST_CASE_FIXTURE(World6, "IPv6: refused is a reset, unreachable an ICMPv6 error about the guest's SYN") {
   struct Row {
-    int error;
+    int error = 0;
     std::optional<std::uint8_t> code;
   };
   for (const Row& row : {Row{ECONNREFUSED, std::nullopt}, {EHOSTUNREACH, 3}, {ENETUNREACH, 0}}) {

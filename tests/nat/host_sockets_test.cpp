@@ -107,8 +107,8 @@ TEST_CASE("host udp: an ICMP error tells who sent it, about what, and nothing el
     struct Row {
       IcmpReason v4;
       IcmpReason v6;
-      std::uint32_t word;
-      std::uint16_t mtu;
+      std::uint32_t word = 0;
+      std::uint16_t mtu = 0;
     };
     const auto udp = setup.udp(at.is_v4);
     // With DF: without, the kernel keeps what it learns of the path MTU to itself in IPv4.
@@ -346,6 +346,22 @@ TEST_CASE("host tcp: a connect with a TTL hears who sent it back") {
     const auto& failure = (*stream)->connect_failure();
     return failure && failure->reason == exceeded && failure->offender == at.router ? "" : "wrong offender";
   });
+}
+
+TEST_CASE("host tcp: a link-local address needs an interface") {
+  CHECK(run_in_new_netns([]() -> std::string {
+          Setup setup;
+          if (std::string fault = setup.wire.start(); !fault.empty()) {
+            return fault;
+          }
+          const sys::Endpoint peer{*sys::parse_ip("fe80::99"), kPort};
+          const auto none = setup.host.connect({peer}, setup.observer);
+          if (none || none.error().code != ENETUNREACH) {
+            return "no unreachable network";
+          }
+          const auto stream = setup.host.connect({peer, setup.wire.index()}, setup.observer);
+          return stream && setup.wire.next(kTcp) ? "" : "no SYN on the interface";
+        }) == "");
 }
 
 TEST_CASE("host tcp: leaves as the outbound choice of its family says") {

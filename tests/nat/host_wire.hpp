@@ -31,12 +31,12 @@ using test::ByteString;
 
 // IPv4 or IPv6, in all that the tests of both have in common.
 struct WirePeers {
-  bool is_v4;
+  bool is_v4 = true;
   sys::IpAddress host;    // the interface's address that the system sends from
   sys::IpAddress second;  // and another
   sys::IpAddress peer;    // on the link
   sys::IpAddress router;  // the same
-  std::uint8_t icmp;      // protocol number
+  std::uint8_t icmp = 1;  // protocol number
 };
 
 inline WirePeers peers_of(bool is_v4) {

@@ -231,11 +231,11 @@ TEST_CASE("icmp error: entries of the error queue of IPv6") {
   const sys::Ipv6Address ours = *sys::parse_ipv6("2001:db8::77");
   SUBCASE("by what they say") {
     struct Row {
-      int error;
+      int error = 0;
       IcmpReason reason;
-      std::uint32_t info;
-      std::uint16_t mtu;
-      std::uint32_t pointer;
+      std::uint32_t info = 0;
+      std::uint16_t mtu = 0;
+      std::uint32_t pointer = 0;
     };
     for (const Row& row : {Row{ENETUNREACH, {1, 0}, 7, 0, 0}, Row{ECONNREFUSED, {1, 4}, 0, 0, 0},
                            Row{EHOSTUNREACH, {3, 0}, 7, 0, 0}, Row{EMSGSIZE, {2, 0}, 1280, 1280, 0},

@@ -136,19 +136,19 @@ TEST_CASE("interface addresses: more than can be told are cut, the interface's o
 TEST_CASE("interface addresses: of IPv6, the one to send from") {
   struct Row {
     std::string what;
-    std::vector<Ipv6Spec> addresses;  // in the order in which the kernel lists them
+    std::vector<Ipv6Spec> addresses;  // the kernel lists the newest one first
     const char* expected;             // "::": none
   };
   const std::vector<Row> rows = {
       {"one", {{"2001:db8::7"}}, "2001:db8::7"},
-      {"the first of two", {{"2001:db8::7"}, {"2001:db8::8"}}, "2001:db8::7"},
+      {"the first of two", {{"2001:db8::8"}, {"2001:db8::7"}}, "2001:db8::7"},
       {"unique local", {{"fd12::7"}}, "fd12::7"},
       {"link-local", {{"fe80::7"}}, "::"},
-      {"link-local first", {{"fe80::7"}, {"2001:db8::7"}}, "2001:db8::7"},
+      {"link-local first", {{"2001:db8::7"}, {"fe80::7"}}, "2001:db8::7"},
       {"deprecated", {{"2001:db8::7", IFA_F_NODAD, true}}, "2001:db8::7"},
-      {"deprecated first", {{"2001:db8::7", IFA_F_NODAD, true}, {"2001:db8::8"}}, "2001:db8::8"},
+      {"deprecated first", {{"2001:db8::8"}, {"2001:db8::7", IFA_F_NODAD, true}}, "2001:db8::8"},
       {"tentative", {{"2001:db8::7", 0}}, "::"},
-      {"tentative first", {{"2001:db8::7", 0}, {"2001:db8::8"}}, "2001:db8::8"},
+      {"tentative first", {{"2001:db8::8"}, {"2001:db8::7", 0}}, "2001:db8::8"},
       {"with another end", {{"2001:db8::7", IFA_F_NODAD, false, "2001:db8::99"}}, "2001:db8::7"},
   };
   for (const Row& row : rows) {
@@ -160,9 +160,8 @@ TEST_CASE("interface addresses: of IPv6, the one to send from") {
                 !configure_interface("t0", {})) {
               return testing::failure("setup");
             }
-            // The kernel lists the newest one first.
-            for (auto spec = row.addresses.rbegin(); spec != row.addresses.rend(); ++spec) {
-              if (const int code = add_ipv6("t0", *spec); code != 0) {
+            for (const Ipv6Spec& spec : row.addresses) {
+              if (const int code = add_ipv6("t0", spec); code != 0) {
                 return std::string("add_ipv6: ") + std::strerror(code);
               }
             }
