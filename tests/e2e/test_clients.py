@@ -17,8 +17,8 @@ import threading
 
 import runner
 from lab import GATEWAY, GATEWAY6, HOST_IP, WAN_IP, WAN_IP2, WAN_IP6
-from namespaces import NOBODY, Failed, as_user, wait_for
-from netio import check_equal, check_in, family_of
+from namespaces import NOBODY, Failed, as_user, family_of, wait_for
+from netio import check_equal, check_in
 from runner import case
 
 PAGE = "hello from outside\n"

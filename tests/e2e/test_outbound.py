@@ -6,8 +6,8 @@ import socket
 
 import runner
 from lab import DNS, GATEWAY, GATEWAY6, HOST_IP, HOST_IP6, WAN_IP, WAN_IP6
-from namespaces import inside_netns, wait_for
-from netio import check_equal, check_in, connect, connected, expect_errno, family_of, listener
+from namespaces import family_of, inside_netns, wait_for
+from netio import check_equal, check_in, connect, connected, expect_errno, listener
 from runner import case
 
 SECOND_IP = "10.99.0.9"   # another address of the host on the interface toward wan
