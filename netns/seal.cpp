@@ -6,6 +6,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "netns/resource_limits.hpp"
 #include "netns/sandbox.hpp"
 #include "netns/seccomp_policy.hpp"
 
@@ -61,6 +62,9 @@ sys::Result<void> seal(const SealRequest& request) {
   const bool keep_bind = !needs_user_namespace && has(held, CAP_NET_BIND_SERVICE, CAP_PERMITTED);
   if (auto dropped = drop_capabilities(keep_bind); !dropped) {
     return dropped;
+  }
+  if (auto limited = limit_resources(); !limited) {
+    return limited;
   }
   return request.seccomp ? install_seccomp({request.monitor, request.init}) : sys::Result<void>();
 }

@@ -21,8 +21,8 @@ struct SealRequest {
 };
 
 // In this order: no_new_privs; the sandbox; every capability dropped but CAP_NET_BIND_SERVICE, where that one
-// is held and means something; the system call filter. What is asked for and fails is an error that names the
-// step; the process should end then.
+// is held and means something; the resource limits; the system call filter. What is asked for and fails is an
+// error that names the step; the process should end then.
 [[nodiscard]] sys::Result<void> seal(const SealRequest& request);
 
 }  // namespace l4n::netns

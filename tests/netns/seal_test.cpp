@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "netns/resource_limits.hpp"
 #include "tests/netns/child_process.hpp"
 
 namespace l4n::netns {
@@ -143,6 +145,69 @@ TEST_CASE("without the sandbox only the rights go") {
           }
           return capabilities() + " " + open_error("/proc/self/stat", O_RDONLY);
         }) == "cap_net_bind_service=ep opened");
+}
+
+// "core 0, …": the limits that are not soft and hard as they must be.
+std::string wrong_limits(rlim_t descriptors) {
+  struct Row {
+    decltype(RLIMIT_CORE) resource;
+    const char* name;
+    rlim_t wanted;
+  };
+  const std::vector<Row> rows = {{RLIMIT_CORE, "core", 0},
+                                 {RLIMIT_NPROC, "processes", 0},
+                                 {RLIMIT_MEMLOCK, "locked memory", 0},
+                                 {RLIMIT_NOFILE, "descriptors", descriptors}};
+  std::string wrong;
+  for (const Row& row : rows) {
+    rlimit limit{};
+    ::getrlimit(row.resource, &limit);
+    if (limit.rlim_cur != row.wanted || limit.rlim_max != row.wanted) {
+      wrong += std::string(row.name) + " " + std::to_string(limit.rlim_cur) + " of " +
+               std::to_string(limit.rlim_max) + ", ";
+    }
+  }
+  return wrong;
+}
+
+TEST_CASE("what the process may take is limited") {
+  CHECK(testing::run_in_child([] {
+          rlimit before{};
+          ::getrlimit(RLIMIT_NOFILE, &before);
+          return seal({}) ? wrong_limits(std::min<rlim_t>(before.rlim_cur, kMostDescriptors)) : "not sealed";
+        }) == "");
+}
+
+TEST_CASE("descriptors: as many as we need, but no more than the soft limit") {
+  for (const unsigned most : {200U, 300U, 400U}) {
+    CHECK(testing::run_in_child([&]() -> std::string {
+            const rlimit before = {300, 500};
+            const bool set = ::setrlimit(RLIMIT_NOFILE, &before) == 0;
+            return set && limit_resources(most) ? wrong_limits(std::min(300U, most)) : "not limited";
+          }) == "");
+  }
+}
+
+TEST_CASE("a limit that cannot be set names itself") {
+  CHECK(testing::run_in_child([]() -> std::string {
+          const std::string injected = testing::inject_failure(SCMP_SYS(prlimit64), EPERM);
+          const auto sealed = seal({});
+          return injected + (sealed ? "sealed" : sealed.error().message());
+        }) == "cannot limit core files: Operation not permitted");
+}
+
+TEST_CASE("the sealed process starts no other") {
+  CHECK(testing::run_in_child([]() -> std::string {
+          // Root is above the limit, and what it keeps of its rights is not what would put it there.
+          if (!testing::become_user(kNobody) || !seal({})) {
+            return "not sealed";
+          }
+          const pid_t pid = ::fork();
+          if (pid == 0) {
+            ::_exit(0);
+          }
+          return pid < 0 ? sys::errno_text(errno) : "forked";
+        }) == "Resource temporarily unavailable");
 }
 
 TEST_CASE("a sandbox that cannot be made names the step") {
