@@ -46,6 +46,12 @@ bool Router::serves(const stack::IcmpMessage& message) noexcept {
 }
 
 void Router::on_message(const stack::IcmpMessage& message) {
+  // Pieces could be used to hide a message from those who watch the link (RFC 6980 5). What was put together
+  // from fragments is known by having lost this.
+  if (!message.packet.ip.dont_fragment) {
+    ++counters_.malformed;
+    return;
+  }
   switch (message.type) {
     case stack::NdpType::kRouterSolicitation:
       on_router_solicitation(message);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "netns/ipv6_settings.hpp"
@@ -39,10 +40,10 @@ class Route {
   }
 
   // Sends one request and waits for its answer: 0 or an errno value.
-  [[nodiscard]] int ask(nlmsghdr* request) {
+  [[nodiscard]] int ask(nlmsghdr* request, mnl_cb_t callback = nullptr, void* argument = nullptr) {
     request->nlmsg_flags = static_cast<__u16>(request->nlmsg_flags | NLM_F_REQUEST | NLM_F_ACK);
     request->nlmsg_seq = ++sequence_;
-    return ask_netlink(*socket_, *request);
+    return ask_netlink(*socket_, *request, callback, argument);
   }
 
  private:
@@ -108,6 +109,35 @@ int add_address(Route& route, unsigned index, const InterfaceAddress& a) {
     put_address(request, IFA_BROADCAST, sys::Ipv4Address{a.address.v4().value | host_bits});
   }
   return route.ask(request);
+}
+
+int note_local(const nlmsghdr* answer, void* local) {
+  const auto* route = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer));
+  *static_cast<bool*>(local) = route->rtm_type == RTN_LOCAL;
+  return MNL_CB_OK;
+}
+
+// Whether what comes for this address is taken.
+bool is_local(Route& route, const sys::IpAddress& address) {
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+  request->nlmsg_type = RTM_GETROUTE;
+  auto* message = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(rtmsg)));
+  message->rtm_family = family_of(address);
+  message->rtm_dst_len = address.is_v4() ? 32 : 128;
+  put_address(request, RTA_DST, address);
+  bool local = false;
+  return route.ask(request, note_local, &local) == 0 && local;
+}
+
+// The kernel finishes an IPv6 address from a work queue, also without duplicate address detection. Until then
+// answers to the first packet would be dropped.
+void wait_until_local(Route& route, const sys::IpAddress& address) {
+  constexpr int kTries = 1000;
+  constexpr timespec kPause{0, 1'000'000};
+  for (int i = 0; i < kTries && !is_local(route, address); ++i) {
+    ::nanosleep(&kPause, nullptr);
+  }
 }
 
 int add_default_route(Route& route, unsigned index, const sys::IpAddress& gateway) {
@@ -184,6 +214,7 @@ Result<void> add_all(Route& route, const std::string& interface, const Interface
     if (!added) {
       return added;
     }
+    wait_until_local(route, a.address);
   }
   for (const sys::IpAddress& gateway : config.gateways) {
     auto added =

@@ -89,14 +89,21 @@ Data fragment_header(std::uint8_t next, unsigned offset_and_more) {
           std::byte{7}};
 }
 
-// Bytes [at, at + size) of a ping's message as a fragment.
-Data ping_fragment(std::size_t at, std::size_t size, const sys::IpAddress& to = kGateway) {
-  const Data plain = ping(to);
+// Bytes [at, at + size) of the ICMPv6 message of `plain` as a fragment.
+Data fragment_of_message(const Data& plain, std::size_t at, std::size_t size) {
   const sys::Bytes message = sys::Bytes(plain).subspan(kIpAt + 40);
   const bool more = at + size < message.size();
   Data payload = fragment_header(kIcmp6, static_cast<unsigned>(at | (more ? 1U : 0U)));
   append(payload, message.subspan(at, size));
-  return frame(ip_packet(kGuest, to, kFragment, payload));
+  Data packet = ip_packet(kGuest, kGateway, kFragment, payload);
+  packet[7] = plain[kIpAt + 7];  // the hop limit
+  return frame(packet);
+}
+
+Data ping_fragment(std::size_t at, std::size_t size) { return fragment_of_message(ping(), at, size); }
+
+std::vector<Data> fragments_of(const Data& plain) {
+  return {fragment_of_message(plain, 0, 16), fragment_of_message(plain, 16, plain.size() - kIpAt - 56)};
 }
 
 Data solicitation(const char* source, const char* target, const integration::IpFields& fields,
@@ -280,6 +287,7 @@ TEST_CASE("IPv6: neighbour solicitations") {
        {solicitation("fd00::100", "fd00::2", {.ttl = 254})},
        {},
        ""},
+      {"RFC 6980 5", "in fragments", fragments_of(solicitation("fd00::100", "fd00::2", valid)), {}, ""},
       {"RFC 4861 7.1.1", "for a group", {solicitation("fd00::100", "ff02::1", valid)}, {}, ""},
       {"RFC 4861 4.6",
        "an option of length 0",

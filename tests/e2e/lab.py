@@ -93,8 +93,8 @@ IPV4 = Network(options=(), wan=WAN_IP, wan2=WAN_IP2, wan3=WAN_IP3, host=HOST_IP,
                anywhere="0.0.0.0")
 IPV6 = Network(options=("-6",), wan=WAN_IP6, wan2=WAN_IP6_2, wan3=WAN_IP6_3, host=HOST_IP6,
                host2="2001:db8:99::9", prefix=64, no_host=NO_HOST_IP6, no_net=NO_NET_IP6,
-               prohibited=PROHIBITED_IP6, blackhole=BLACKHOLE_IP6, gateway=GATEWAY6, dns=DNS6, guest=GUEST_IP6,
-               unused="fd00::77", loopback="::1", anywhere="::")
+               prohibited=PROHIBITED_IP6, blackhole=BLACKHOLE_IP6, gateway=GATEWAY6, dns=DNS6,
+               guest=GUEST_IP6, unused="fd00::77", loopback="::1", anywhere="::")
 
 
 @functools.cache
@@ -138,7 +138,8 @@ class Lab:
         self._host_holder = self._hold(["unshare", "-m", "-n"])
         self._view_holder = self._hold(["unshare", "-m"])
         self.wan = Place(self._stack, self._wan_holder.ns("net"), self.net.wan)
-        self.host = Place(self._stack, self._host_holder.ns("net"), self.net.host, self._host_holder.ns("mnt"))
+        self.host = Place(self._stack, self._host_holder.ns("net"), self.net.host,
+                          self._host_holder.ns("mnt"))
         self._set_up_host()
         self._set_up_wan()
         if self.net is IPV6:

@@ -43,6 +43,8 @@ def connect(place, address, port, timeout=20.0, prepare=None):
 
 
 def udp(place, address=None, port=0, timeout=10.0):
+    """Unbound without an address, unless a port is given: then bound at the place's own address."""
+    address = address or (place.address if port else None)
     made = place.socket(socket.SOCK_DGRAM, family_of(address or place.address), timeout)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     if address is not None:

@@ -114,7 +114,7 @@ def examples_of_the_manual(lab):
     with open(manual, encoding="utf-8") as file:
         examples = re.findall(r"^--> (.*)\n<-- (.*)$", file.read(), re.MULTILINE)
     check_equal(len(examples) >= 5, True, "enough examples")
-    _, _, path = serve(lab)
+    _, _, path = serve(lab, "-6")
     for asked, reply in examples:
         check_equal(ask(path, asked.encode()).decode(), reply, f"reply to {asked}")
 

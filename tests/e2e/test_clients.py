@@ -17,7 +17,7 @@ import threading
 
 import runner
 from lab import GATEWAY, GATEWAY6, HOST_IP, WAN_IP, WAN_IP2, WAN_IP6
-from namespaces import NOBODY, Failed, as_user, wait_for
+from namespaces import NOBODY, Failed, as_user, family_of, wait_for
 from netio import check_equal, check_in
 from runner import case
 
@@ -134,7 +134,7 @@ def start_web(place, address, folder):
 
 
 def answers(place, address, port):
-    with place.socket(family=socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+    with place.socket(family=family_of(address)) as probe:
         return probe.connect_ex((address, port)) == 0
 
 

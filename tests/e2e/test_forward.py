@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import errno
+import socket
 
 import runner
 from api import add_forward, request, serve
-from lab import GATEWAY, GUEST_IP, HOST_IP, WAN_IP, WAN_IP2
-from namespaces import Failed, wait_for
+from lab import GATEWAY, GATEWAY6, GUEST_IP, GUEST_IP6, HOST_IP, WAN_IP
+from namespaces import Failed, family_of, inside_netns, wait_for
 from netio import (MIB, blob, check_equal, check_same, check_stream, connect, expect_errno, linger_zero,
                    listener, read_to_end, udp)
 from runner import case
 
 BULK = 16 * MIB
-HOST_IP2 = "10.99.0.9"  # a second address of the host; the cases that want it add it
 HOST_PORT, GUEST_PORT = 8080, 80
 BURST = 1000
 REFUSED_CLIENTS = 2000
@@ -23,25 +23,29 @@ NOT_ADDED = {"error": {"desc": "bad request: add_hostfwd: slirp_add_hostfwd fail
 
 def guest_with_forward(lab, proto, *options, host_port=HOST_PORT, guest_port=GUEST_PORT, **addresses):
     """A guest, the program behind it, the path of the API socket, and the id of the forward."""
+    addresses = {"host_addr": lab.net.anywhere, **addresses}
     guest, program, path = serve(lab, *options)
     return guest, program, path, add_forward(path, proto, host_port, guest_port, **addresses)["id"]
 
 
 def guest_server(guest, port=GUEST_PORT):
-    return listener(guest, GUEST_IP, port)
+    return listener(guest, port=port)
 
 
 def bound_client(place, address):
     """A TCP client whose own address and port are known before it connects."""
-    client = place.socket()
+    client = place.socket(family=family_of(address))
     client.bind((address, 0))
     return client
 
 
 @contextlib.contextmanager
-def forwarded(client_place, door, to=HOST_IP, port=HOST_PORT, client_address=None):
+def forwarded(lab, door, *, place=None, to=None, port=HOST_PORT, client_address=None):
     """A connection through a forward: yields the client's end, the server's end, and whom the server sees."""
-    with bound_client(client_place, client_address or "0.0.0.0") as client:
+    to = to or lab.net.host
+    with (place or lab.wan).socket(family=family_of(to)) as client:
+        if client_address:
+            client.bind((client_address, 0))
         client.connect((to, port))
         peer, seen = door.accept()
         with peer:
@@ -49,9 +53,11 @@ def forwarded(client_place, door, to=HOST_IP, port=HOST_PORT, client_address=Non
             yield client, peer, seen
 
 
-def check_forwarded(client_place, door, text, **where):
-    """A few bytes there and back."""
-    with forwarded(client_place, door, **where) as (client, peer, _):
+def check_forwarded(lab, door, text, seen=None, **where):
+    """A few bytes there and back; the server sees the client, or whom it is to see."""
+    with forwarded(lab, door, **where) as (client, peer, name):
+        if seen:
+            check_equal(name, (seen, client.getsockname()[1]), "the client that the guest sees")
         client.sendall(text)
         check_equal(read_to_end(peer, len(text)), text, "what the server gets")
         peer.sendall(text[::-1])
@@ -74,32 +80,36 @@ def check_not_added(path, proto, host_port, **addresses):
     check_equal(list_forwards(path), before, "forwards after one that failed")
 
 
+def add_second_address(lab):
+    lab.host.sh(f"ip addr add {lab.net.host2}/{lab.net.prefix} dev up0 {lab.net.choose('', 'nodad')}")
+
+
 # TCP: data and ends
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def tcp_both_ways(lab):
     """Half-close by the client: the answer comes over the half-closed connection."""
     guest, *_ = guest_with_forward(lab, "tcp")
-    with guest_server(guest) as door, forwarded(lab.wan, door) as (client, peer, _):
+    with guest_server(guest) as door, forwarded(lab, door) as (client, peer, _):
         check_stream(client, peer, BULK, "client to guest", seed=1)
         check_stream(peer, client, BULK, "guest to client", seed=2)
 
 
-@case
+@case(ipv6=True)
 def half_close_by_guest(lab):
     """The server in the guest says that it is done; what the client still sends arrives in full."""
     guest, *_ = guest_with_forward(lab, "tcp")
-    with guest_server(guest) as door, forwarded(lab.wan, door) as (client, peer, _):
+    with guest_server(guest) as door, forwarded(lab, door) as (client, peer, _):
         check_stream(peer, client, MIB, "greeting", seed=3)
         check_stream(client, peer, 4 * MIB, "upload after the guest's end of stream", seed=4)
 
 
-@case
+@case(ipv6=True)
 def reset_on_either_side(lab):
     guest, *_ = guest_with_forward(lab, "tcp")
     with guest_server(guest) as door:
         for resetting, what in ((0, "reset by the client"), (1, "reset by the guest")):
-            with forwarded(lab.wan, door) as (*ends, _):
+            with forwarded(lab, door) as (*ends, _):
                 ends[0].sendall(b"hello")
                 read_to_end(ends[1], 5)
                 linger_zero(ends[resetting])
@@ -107,13 +117,13 @@ def reset_on_either_side(lab):
                 expect_errno(errno.ECONNRESET, lambda: ends[1 - resetting].recv(1), what)
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def refused_by_the_guest(lab):
     """The client hears of it as of any refusal, not by a connection that ends as if all were well."""
     guest_with_forward(lab, "tcp")
     with lab.wan.socket() as client:
         try:
-            client.connect((HOST_IP, HOST_PORT))
+            client.connect((lab.net.host, HOST_PORT))
             data = client.recv(1)
         except (ConnectionRefusedError, ConnectionResetError):
             return
@@ -122,31 +132,31 @@ def refused_by_the_guest(lab):
 
 # TCP: who talks to whom
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def guest_sees_the_tcp_client(lab):
     guest, *_ = guest_with_forward(lab, "tcp")
     with guest_server(guest) as door:
-        for address in (WAN_IP, WAN_IP2):
-            with forwarded(lab.wan, door, client_address=address) as (client, _, seen):
+        for address in (lab.net.wan, lab.net.wan2):
+            with forwarded(lab, door, client_address=address) as (client, _, seen):
                 check_equal(client.getsockname()[0], address, "the client's address")
                 check_equal(seen, client.getsockname(), "the client that the guest sees")
 
 
-def loopback_cases(name, body):
+def loopback_cases(body):
     """A client on the host's loopback is x.2 to the guest, because its address means something else there.
     It has its answers with --disable-host-loopback too, which is about what the guest begins."""
-    case(lambda lab: body(lab), name=name, nobody=True)
-    case(lambda lab: body(lab, "--disable-host-loopback"), name=f"{name}_disabled")
+    case(body, nobody=True, ipv6=True)
+    case(lambda lab: body(lab, "--disable-host-loopback"), ipv6=True, name=f"{body.__name__}_disabled")
+    return body
 
 
+@loopback_cases
 def tcp_client_on_loopback(lab, *options):
     guest, *_ = guest_with_forward(lab, "tcp", *options)
-    with guest_server(guest) as door, forwarded(lab.host, door, to="127.0.0.1") as (client, peer, seen):
-        check_equal(seen, (GATEWAY, client.getsockname()[1]), "the client that the guest sees")
+    with (guest_server(guest) as door,
+          forwarded(lab, door, place=lab.host, to=lab.net.loopback) as (client, peer, seen)):
+        check_equal(seen, (lab.net.gateway, client.getsockname()[1]), "the client that the guest sees")
         check_stream(peer, client, MIB, "guest to client")
-
-
-loopback_cases("tcp_client_on_loopback", tcp_client_on_loopback)
 
 
 @case
@@ -170,77 +180,90 @@ def two_clients_with_one_port_on_loopback(lab):
 
 # UDP
 
-def check_udp_client(client, server, to, text):
-    """There and back: the server sees the client, and the client the address that it has asked."""
+def check_udp_client(client, server, to, text, seen=None):
+    """There and back: the server sees the client, or whom it is to see, and the client the address that
+    it has asked."""
     client.sendto(text, to)
-    data, seen = server.recvfrom(1 << 17)
+    data, name = server.recvfrom(1 << 17)
     check_same(data, text, "datagram to the guest")
-    check_equal(seen, client.getsockname(), "the client that the guest sees")
-    server.sendto(text[::-1], seen)
+    own = client.getsockname()
+    check_equal(name, (seen, own[1]) if seen else own, "the client that the guest sees")
+    server.sendto(text[::-1], name)
     data, source = client.recvfrom(1 << 17)
     check_same(data, text[::-1], "datagram to the client")
     check_equal(source, to, "the answer's source")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def udp_two_clients(lab):
     guest, *_ = guest_with_forward(lab, "udp")
-    with (udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.wan, WAN_IP) as first,
-          udp(lab.wan, WAN_IP2) as second):
-        first.sendto(b"first", (HOST_IP, HOST_PORT))
-        second.sendto(b"second", (HOST_IP, HOST_PORT))
+    with (udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as first,
+          udp(lab.wan, lab.net.wan2) as second):
+        first.sendto(b"first", (lab.net.host, HOST_PORT))
+        second.sendto(b"second", (lab.net.host, HOST_PORT))
         asked = dict(server.recvfrom(100)[::-1] for _ in range(2))
         check_equal(asked, {first.getsockname(): b"first", second.getsockname(): b"second"}, "clients")
         for client in (second, first):  # the other way round: an answer goes to whom it is sent
             text = b"for port %d" % client.getsockname()[1]
             server.sendto(text, client.getsockname())
-            check_equal(client.recvfrom(100), (text, (HOST_IP, HOST_PORT)), "answer")
+            check_equal(client.recvfrom(100), (text, (lab.net.host, HOST_PORT)), "answer")
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def udp_answers_from_the_address_that_was_asked(lab):
     """The route back would choose the host's first address (a client that has connected drops that)."""
-    lab.host.run("ip", "addr", "add", f"{HOST_IP2}/24", "dev", "up0")
+    add_second_address(lab)
     guest, *_ = guest_with_forward(lab, "udp")
-    with udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.wan, WAN_IP) as client:
-        for address in (HOST_IP2, HOST_IP, HOST_IP2):
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as client:
+        for address in (lab.net.host2, lab.net.host, lab.net.host2):
             check_udp_client(client, server, (address, HOST_PORT), b"hello " + address.encode())
 
 
-@case
+@case(ipv6=True)
 def udp_sizes(lab):
     guest, *_ = guest_with_forward(lab, "udp")
-    with udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.wan, WAN_IP) as client:
-        for size in (0, 1, 1472, 1473, 9000, 65507):
-            check_udp_client(client, server, (HOST_IP, HOST_PORT), blob(size, size))
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as client:
+        for size in (0, 1, *lab.net.choose((1472, 1473), (1452, 1453)), 9000, lab.net.choose(65507, 65527)):
+            check_udp_client(client, server, (lab.net.host, HOST_PORT), blob(size, size))
 
 
+@loopback_cases
 def udp_client_on_loopback(lab, *options):
     guest, *_ = guest_with_forward(lab, "udp", *options)
-    with udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.host, "127.0.0.1") as client:
-        client.sendto(b"question", ("127.0.0.1", HOST_PORT))
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.host, lab.net.loopback) as client:
+        client.sendto(b"question", (lab.net.loopback, HOST_PORT))
         data, seen = server.recvfrom(100)
-        check_equal((data, seen), (b"question", (GATEWAY, client.getsockname()[1])), "what the guest gets")
+        as_gateway = (lab.net.gateway, client.getsockname()[1])
+        check_equal((data, seen), (b"question", as_gateway), "what the guest gets")
         server.sendto(b"answer", seen)
-        check_equal(client.recvfrom(100), (b"answer", ("127.0.0.1", HOST_PORT)), "answer")
-
-
-loopback_cases("udp_client_on_loopback", udp_client_on_loopback)
+        check_equal(client.recvfrom(100), (b"answer", (lab.net.loopback, HOST_PORT)), "answer")
 
 
 # Where it listens
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def on_loopback_only(lab):
-    guest, _, path, _ = guest_with_forward(lab, "tcp", host_addr="127.0.0.1")
-    add_forward(path, "udp", HOST_PORT, GUEST_PORT, host_addr="127.0.0.1")
+    guest, _, path, _ = guest_with_forward(lab, "tcp", host_addr=lab.net.loopback)
+    add_forward(path, "udp", HOST_PORT, GUEST_PORT, host_addr=lab.net.loopback)
     with guest_server(guest) as door:
-        check_forwarded(lab.host, door, b"inside", to="127.0.0.1")
-        check_refused(lab.wan, HOST_IP, HOST_PORT)
+        check_forwarded(lab, door, b"inside", place=lab.host, to=lab.net.loopback)
+        check_refused(lab.wan, lab.net.host, HOST_PORT)
     with udp(lab.wan) as client:
-        client.connect((HOST_IP, HOST_PORT))
+        client.connect((lab.net.host, HOST_PORT))
         client.send(b"x")
         expect_errno(errno.ECONNREFUSED, lambda: client.recv(1), "UDP from outside")
+
+
+@case(ipv6=True)
+def on_one_address(lab):
+    add_second_address(lab)
+    guest, _, path, _ = guest_with_forward(lab, "tcp", host_addr=lab.net.host2)
+    add_forward(path, "udp", HOST_PORT, GUEST_PORT, host_addr=lab.net.host2)
+    with guest_server(guest) as door:
+        check_forwarded(lab, door, b"there", to=lab.net.host2)
+        check_refused(lab.wan, lab.net.host, HOST_PORT)
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as client:
+        check_udp_client(client, server, (lab.net.host2, HOST_PORT), b"there")
 
 
 @case(nobody=True)
@@ -251,9 +274,9 @@ def a_range_of_ports(lab):
                 [("8000-8003", "9000-9003")], "ports that are listed")
     for n in range(4):
         with guest_server(guest, 9000 + n) as door:
-            check_forwarded(lab.wan, door, b"number %d" % n, port=8000 + n)
+            check_forwarded(lab, door, b"number %d" % n, port=8000 + n)
     for port in (7999, 8004):
-        check_refused(lab.wan, HOST_IP, port)
+        check_refused(lab.wan, lab.net.host, port)
 
 
 @case(nobody=True)
@@ -264,9 +287,9 @@ def any_free_port(lab):
     listed = {entry["proto"]: entry["host_port"] for entry in list_forwards(path)}
     check_equal(listed, {proto: reply["host_port"] for proto, reply in chosen.items()}, "ports listed")
     with guest_server(guest) as door:
-        check_forwarded(lab.wan, door, b"tcp", port=listed["tcp"])
-    with udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.wan, WAN_IP) as client:
-        check_udp_client(client, server, (HOST_IP, listed["udp"]), b"udp")
+        check_forwarded(lab, door, b"tcp", port=listed["tcp"])
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as client:
+        check_udp_client(client, server, (lab.net.host, listed["udp"]), b"udp")
 
 
 @case(nobody=True)
@@ -280,25 +303,62 @@ def privileged_port(lab):
             add_forward(path, proto, 80, GUEST_PORT)
     if lab.user is None:
         with guest_server(guest) as door:
-            check_forwarded(lab.wan, door, b"tcp", port=80)
+            check_forwarded(lab, door, b"tcp", port=80)
 
 
 @case(nobody=True)
 def port_is_taken(lab):
     """By others, by ourselves, and in the middle of a range, of which then nothing is left."""
     guest, program, path = serve(lab)
-    with listener(lab.host, "0.0.0.0", HOST_PORT), udp(lab.host, "0.0.0.0", HOST_PORT):
+    with listener(lab.host, lab.net.anywhere, HOST_PORT), udp(lab.host, lab.net.anywhere, HOST_PORT):
         for proto in ("tcp", "udp"):
             check_not_added(path, proto, HOST_PORT)
         before = program.descriptors()
         check_equal(request(path, "add_hostfwd", proto="tcp", host_port=f"{HOST_PORT - 2}-{HOST_PORT + 2}",
                             guest_port=GUEST_PORT), NOT_ADDED, "reply about the range")
         wait_for(lambda: program.descriptors() <= before, "the range's descriptors are closed again")
-        check_refused(lab.wan, HOST_IP, HOST_PORT - 2)
+        check_refused(lab.wan, lab.net.host, HOST_PORT - 2)
     add_forward(path, "tcp", HOST_PORT, GUEST_PORT)
     check_not_added(path, "tcp", HOST_PORT)
     with guest_server(guest) as door:
-        check_forwarded(lab.wan, door, b"the first one stays")
+        check_forwarded(lab, door, b"the first one stays")
+
+
+# Two families
+
+@case(ipv4=False, ipv6=True)
+def from_one_family_to_the_other(lab):
+    """At one port, crosswise. To the guest the client is the gateway: its address means nothing there."""
+    guest, _, path = serve(lab)
+    for asked, guest_addr, seen in (("::", GUEST_IP, GATEWAY), ("0.0.0.0", GUEST_IP6, GATEWAY6)):
+        to, own = (lab.net.host, lab.net.wan) if asked == "::" else (HOST_IP, WAN_IP)
+        for proto in ("tcp", "udp"):
+            add_forward(path, proto, HOST_PORT, GUEST_PORT, host_addr=asked, guest_addr=guest_addr)
+        with listener(guest, guest_addr, GUEST_PORT) as door:
+            check_forwarded(lab, door, b"across", seen, to=to)
+        with udp(guest, guest_addr, GUEST_PORT) as server, udp(lab.wan, own) as client:
+            check_udp_client(client, server, (to, HOST_PORT), b"across", seen)
+
+
+@case(ipv4=False, ipv6=True, nobody=True)
+def client_with_a_link_local_address(lab):
+    """To the guest it is the gateway, since the guest's link is another one."""
+    lab.host.sh("ip addr add fe80::a/64 dev up0 nodad")
+    lab.wan.sh("ip addr add fe80::b/64 dev down0 nodad")
+    with inside_netns(lab.wan.net):
+        scope = socket.if_nametoindex("down0")
+    guest, _, path, _ = guest_with_forward(lab, "tcp")
+    add_forward(path, "udp", HOST_PORT, GUEST_PORT, host_addr="::")
+    with guest_server(guest) as door, lab.wan.socket() as client:
+        client.bind(("fe80::b", 0, 0, scope))
+        client.connect(("fe80::a", HOST_PORT, 0, scope))
+        peer, seen = door.accept()
+        with peer:
+            check_equal(seen, (GATEWAY6, client.getsockname()[1]), "the client that the guest sees")
+            check_stream(peer, client, MIB, "guest to client")
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan) as client:
+        client.bind(("fe80::b", 0, 0, scope))
+        check_udp_client(client, server, ("fe80::a", HOST_PORT, 0, scope), b"on the link", GATEWAY6)
 
 
 # Removal
@@ -306,24 +366,24 @@ def port_is_taken(lab):
 @case(nobody=True)
 def removal_keeps_connections(lab):
     guest, _, path, number = guest_with_forward(lab, "tcp")
-    with guest_server(guest) as door, forwarded(lab.wan, door) as (client, peer, _):
+    with guest_server(guest) as door, forwarded(lab, door) as (client, peer, _):
         check_equal(request(path, "remove_hostfwd", id=number), {"return": {}}, "reply")
-        check_refused(lab.wan, HOST_IP, HOST_PORT)
+        check_refused(lab.wan, lab.net.host, HOST_PORT)
         check_stream(client, peer, MIB, "client to guest", seed=5)
         check_stream(peer, client, MIB, "guest to client", seed=6)
         check_equal(list_forwards(path), [], "forwards")
         again = add_forward(path, "tcp", HOST_PORT, GUEST_PORT)["id"]
         check_equal(again > number, True, f"a new id after {number}: {again}")
-        check_forwarded(lab.wan, door, b"once more")
+        check_forwarded(lab, door, b"once more")
 
 
 @case
 def removal_of_udp(lab):
     guest, _, path, number = guest_with_forward(lab, "udp")
-    with udp(guest, GUEST_IP, GUEST_PORT) as server, udp(lab.wan, WAN_IP) as client:
-        check_udp_client(client, server, (HOST_IP, HOST_PORT), b"before")
+    with udp(guest, port=GUEST_PORT) as server, udp(lab.wan, lab.net.wan) as client:
+        check_udp_client(client, server, (lab.net.host, HOST_PORT), b"before")
         request(path, "remove_hostfwd", id=number)
-        client.connect((HOST_IP, HOST_PORT))
+        client.connect((lab.net.host, HOST_PORT))
         client.send(b"after")
         expect_errno(errno.ECONNREFUSED, lambda: client.recv(1), "UDP after the removal")
 
@@ -348,7 +408,7 @@ async def open_from(place, address, port):
     return await asyncio.open_connection(sock=client)
 
 
-@case(nobody=True)
+@case(nobody=True, ipv6=True)
 def burst_of_clients(lab):
     """All at once, faster than they are served: nobody is turned away or gets another one's data."""
     guest, program, *_ = guest_with_forward(lab, "tcp")
@@ -361,7 +421,7 @@ def burst_of_clients(lab):
         await echo(reader, writer)
 
     async def one(number):
-        reader, writer = await open_from(lab.wan, HOST_IP, HOST_PORT)
+        reader, writer = await open_from(lab.wan, lab.net.host, HOST_PORT)
         data = blob(number, 2000 + number)
         writer.write(data)
         writer.write_eof()
@@ -389,7 +449,7 @@ def nobody_listens_in_the_guest(lab):
     async def one():
         nonlocal refused
         try:
-            reader, writer = await open_from(lab.wan, HOST_IP, HOST_PORT)
+            reader, writer = await open_from(lab.wan, lab.net.host, HOST_PORT)
             try:
                 await reader.read()
             finally:
@@ -405,7 +465,7 @@ def nobody_listens_in_the_guest(lab):
     check_equal(refused, REFUSED_CLIENTS, "clients that were refused")
     wait_for(lambda: program.descriptors() <= before, f"descriptors back at {before}")
     with guest_server(guest) as door:
-        check_forwarded(lab.wan, door, b"and now somebody does")
+        check_forwarded(lab, door, b"and now somebody does")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import re
 import subprocess
 
 import runner
-from lab import WAN_IP
 from namespaces import Failed, wait_for
 from netio import check_equal
 from runner import case
@@ -15,8 +14,12 @@ BODY = 20_000  # bytes of a page
 NGINX = """user root; pid {folder}/pid; worker_processes 1; error_log stderr; daemon off;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000;
-  server {{ listen {port} backlog=4096; root {folder}/www; }} }}
+  server {{ listen {address}:{port} backlog=4096; root {folder}/www; }} }}
 """
+
+
+def in_url(address):
+    return f"[{address}]" if ":" in address else address
 
 
 def start_nginx(lab):
@@ -25,19 +28,19 @@ def start_nginx(lab):
     with open(f"{folder}/www/page", "wb") as file:
         file.write(bytes(range(250)) * (BODY // 250))
     with open(f"{folder}/nginx.conf", "w", encoding="ascii") as file:
-        file.write(NGINX.format(folder=folder, port=PORT))
+        file.write(NGINX.format(folder=folder, address=in_url(lab.net.wan), port=PORT))
     lab.wan.start("nginx", "-c", f"{folder}/nginx.conf")
 
     def listens():
         with lab.wan.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", PORT)) == 0
+            return probe.connect_ex((lab.net.wan, PORT)) == 0
     wait_for(listens, "nginx listens")
 
 
-def load(guest, *options):
+def load(lab, guest, *options):
     """wrk with 100 connections; every request must be answered whole, and with 200."""
     output = guest.run("wrk", "-t1", "-c100", "-d2s", "--timeout", "20s", *options,
-                       f"http://{WAN_IP}:{PORT}/page", timeout=60).stdout
+                       f"http://{in_url(lab.net.wan)}:{PORT}/page", timeout=60).stdout
     if "Socket errors" in output or "Non-2xx" in output:
         raise Failed(output)
     requests, size = re.search(r"(\d+) requests in \S+, ([\d.]+[KMG]?)B read", output).groups()
@@ -52,33 +55,30 @@ def load(guest, *options):
 @case(nobody=True)
 def nginx_keep_alive(lab):
     start_nginx(lab)
-    guest = lab.guest()
-    lab.serve(guest)
-    load(guest)
+    guest, _ = lab.guest_with_network()
+    load(lab, guest)
 
 
-@case
+@case(ipv6=True)
 def nginx_a_connection_each(lab):
     start_nginx(lab)
-    guest = lab.guest()
-    program = lab.serve(guest)
-    load(guest, "-H", "Connection: close")
+    guest, program = lab.guest_with_network()
+    load(lab, guest, "-H", "Connection: close")
     before = program.descriptors()
-    load(guest, "-H", "Connection: close")
+    load(lab, guest, "-H", "Connection: close")
     wait_for(lambda: program.descriptors() <= before, "the connections' descriptors are given back")
 
 
 @case(nobody=True)
 def netcat_tcp(lab):
     """A text each way, and each side sees the other's end."""
-    server = lab.wan.start("nc", "-l", "-N", WAN_IP, "7000", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    server = lab.wan.start("nc", "-l", "-N", lab.net.wan, "7000", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                            text=True)
-    guest = lab.guest()
-    lab.serve(guest)
+    guest, _ = lab.guest_with_network()
     wait_for(lambda: "7000" in lab.wan.run("ss", "-Hltn").stdout, "netcat listens")
     server.stdin.write("from outside\n")
     server.stdin.close()
-    client = guest.run("sh", "-c", f"echo from the guest | nc -N {WAN_IP} 7000", timeout=20)
+    client = guest.run("sh", "-c", f"echo from the guest | nc -N {lab.net.wan} 7000", timeout=20)
     check_equal(client.stdout, "from outside\n", "what the guest got")
     check_equal(server.stdout.read(), "from the guest\n", "what the server got")
 

@@ -6,7 +6,7 @@ import socket
 
 import runner
 from lab import DNS, GATEWAY, GATEWAY6, HOST_IP, HOST_IP6, WAN_IP, WAN_IP6
-from namespaces import inside_netns, wait_for
+from namespaces import family_of, inside_netns, wait_for
 from netio import check_equal, check_in, connect, connected, expect_errno, listener
 from runner import case
 
@@ -36,10 +36,6 @@ def guest_with_network(lab, outbound, *options):
 def guest_with_ipv6(lab, outbound, *options):
     guest = lab.guest()
     return guest, lab.serve(guest, "-6", f"--outbound-addr6={outbound}", *options)
-
-
-def family_of(address):
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def add_second_address(lab):

@@ -96,8 +96,8 @@ def full_cone(lab):
         _, mapped = first.recvfrom(100)
         check_equal(mapped[0], lab.net.host, "the host's address")
         stranger.sendto(b"from a stranger", mapped)
-        check_equal(client.recvfrom(100), (b"from a stranger", (lab.net.wan2, stranger.getsockname()[1])), "datagram")
-        client.sendto(b"to the stranger", (lab.net.wan2, stranger.getsockname()[1]))
+        check_equal(client.recvfrom(100), (b"from a stranger", stranger.getsockname()), "datagram")
+        client.sendto(b"to the stranger", stranger.getsockname())
         check_equal(stranger.recvfrom(100), (b"to the stranger", mapped), "the same mapping")
 
 
@@ -146,7 +146,8 @@ def closed_ports(lab):
 def unreachable(lab):
     guest, _ = lab.guest_with_network()
     # By way of the gateway, since nobody answers for it on the link.
-    guest.run("ip", "route", "add", lab.net.unused, "via", lab.net.choose(lab.net.gateway, ROUTER6), "dev", "tap0")
+    router = lab.net.choose(lab.net.gateway, ROUTER6)
+    guest.run("ip", "route", "add", lab.net.unused, "via", router, "dev", "tap0")
     prohibited = lab.net.choose(errno.EHOSTUNREACH, errno.EACCES)
     for address, wanted in ((lab.net.no_host, errno.EHOSTUNREACH), (lab.net.no_net, errno.ENETUNREACH),
                             (lab.net.prohibited, prohibited), (lab.net.dns, errno.ENETUNREACH),
