@@ -22,7 +22,6 @@
 #include "cli/worker.hpp"
 #include "netns/close_descriptors.hpp"
 #include "netns/monitor.hpp"
-#include "netns/seal.hpp"
 #include "netns/sys/log.hpp"
 
 namespace {
@@ -85,9 +84,7 @@ int serve(const cli::Options& options) {
     return 0;
   }
 
-  if (options.enable_sandbox) {
-    close_inherited(options, *guest);
-  }
+  close_inherited(options, *guest);
 
   // 2. The API socket: it listens before anybody reads of it.
   auto api = cli::listen_for_api(options);
@@ -107,13 +104,12 @@ int serve(const cli::Options& options) {
   if (*api) {
     monitor_request.socket_files.push_back((*api)->file());
   }
-  monitor_request.report_seccomp = options.enable_seccomp;
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
   }
   const netns::SealRequest seal_request = cli::seal_request(options, *monitor);
-  if (guest->socket && cli::seals_files(options)) {
+  if (guest->socket) {
     guest->socket->leave_file();
   }
 
@@ -130,7 +126,7 @@ int serve(const cli::Options& options) {
   }
 
   // 5. From here on nothing is opened but sockets.
-  if (auto sealed = netns::seal(seal_request); !sealed) {
+  if (auto sealed = cli::seal_or_warn(seal_request, log); !sealed) {
     return fail(sealed.error());
   }
 

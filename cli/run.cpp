@@ -22,7 +22,6 @@
 #include "netns/close_descriptors.hpp"
 #include "netns/init.hpp"
 #include "netns/monitor.hpp"
-#include "netns/seal.hpp"
 #include "netns/sys/log.hpp"
 #include "netns/user_namespace.hpp"
 
@@ -122,7 +121,6 @@ int run(const RunOptions& options) {
   if (*api) {
     monitor_request.socket_files.push_back((*api)->file());
   }
-  monitor_request.report_seccomp = network.enable_seccomp;
   auto monitor = netns::start_monitor(std::move(monitor_request));
   if (!monitor) {
     return fail(monitor.error());
@@ -142,7 +140,7 @@ int run(const RunOptions& options) {
   }
 
   // 4. From here on nothing is opened but sockets.
-  if (auto sealed = netns::seal(to_seal); !sealed) {
+  if (auto sealed = seal_or_warn(to_seal, log); !sealed) {
     return fail(sealed.error());
   }
 

@@ -11,7 +11,6 @@
 
 #include "cli/api_protocol.hpp"
 #include "cli/outbound.hpp"
-#include "cli/seal_request.hpp"
 #include "nat/guest_addresses.hpp"
 
 namespace l4n::cli {
@@ -127,7 +126,6 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       host_(*loop_),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options)),
-      sealed_off_(seals_files(options)),
       recommended_guest_(nat::guest_address(options.cidr)) {
   if (options.enable_ipv6) {
     recommended_guest6_ = nat::guest_address(options.cidr6);
@@ -176,9 +174,7 @@ Result<void> Worker::watch_all(const Options& options) {
 }
 
 Result<void> Worker::serve_api(netns::UnixListener listener) {
-  if (sealed_off_) {
-    listener.leave_file();
-  }
+  listener.leave_file();
   api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
     return answer_api_request(request, {gateway_.forwards(), recommended_guest_, recommended_guest6_, log_});
   });

@@ -38,7 +38,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
   ~Worker();
 
-  // Takes requests at this socket as well, once run() runs. Its file is the monitor's to remove where we are
+  // Takes requests at this socket as well, once run() runs. Its file is the monitor's to remove: we are
   // going to be sealed off from the file system.
   sys::Result<void> serve_api(netns::UnixListener listener);
   // Serves until something ends it. The exit status of the process.
@@ -71,7 +71,6 @@ class Worker {
   sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};
   sys::MemberEvent<Worker> exit_watch_{*this, &Worker::on_exit_fd};
   sys::MemberEvent<Worker> monitor_watch_{*this, &Worker::on_monitor};
-  bool sealed_off_;
   sys::Ipv4Address recommended_guest_;
   std::optional<sys::Ipv6Address> recommended_guest6_;
   std::optional<ApiServer> api_;

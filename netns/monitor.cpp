@@ -189,21 +189,15 @@ void move_above_stdio(Fd& fd) {
   }
 }
 
-void leave_worker_behind(MonitorRequest& request, Fd& channel, const std::optional<WorkerEnd>& worker_end) {
+void leave_worker_behind(MonitorRequest& request, Fd& channel, const WorkerEnd& worker_end) {
   move_above_stdio(channel);
   if (request.target) {
     move_above_stdio(request.target->pidfd);
   }
   set_up_signals();
   ::prctl(PR_SET_NAME, "lwip4netns-mon", 0, 0, 0);
-  // The channel's end is what counts; this is for the case that a worker's child still holds a copy of it.
-  // Where something remains to be done at the end, the channel has to do alone.
-  if (request.socket_files.empty() && !worker_end) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-  }
   const std::array<int, 4> keep = {channel.get(), request.target ? request.target->pidfd.get() : -1,
-                                   worker_end ? worker_end->pidfd() : -1,
-                                   worker_end ? worker_end->report_fd() : -1};
+                                   worker_end.pidfd(), worker_end.report_fd()};
   close_descriptors_except(keep);
   detach_stdio();
   if (::chdir("/") != 0) {
@@ -257,16 +251,14 @@ void remove_left_behind(const SocketFile& file) noexcept {
 }
 
 [[noreturn]] void be_monitor(MonitorRequest request, Fd channel, pid_t worker) {
-  const auto worker_end = request.report_seccomp ? std::optional<WorkerEnd>(worker) : std::nullopt;
+  const WorkerEnd worker_end(worker);
   leave_worker_behind(request, channel, worker_end);
   const auto socket_files = request.socket_files;
   const auto ended = run_monitor(std::move(request), channel.get());
   for (const SocketFile& file : socket_files) {
     remove_left_behind(file);
   }
-  if (worker_end) {
-    worker_end->report_seccomp();
-  }
+  worker_end.report_seccomp();
   ::_exit(ended ? 0 : 1);  // not exit(): what is buffered belongs to the worker
 }
 

@@ -5,7 +5,7 @@
 // something to say), so nobody who waits for the end of the worker's stdio, ready or exit descriptor waits
 // for the monitor. Each of the two ends when the other does, SIGKILL included: the socketpair tells. Last of
 // all it removes the worker's sockets in the file system: a worker that was killed, or that sees none any
-// more, could not.
+// more, could not. And it says on stderr when seccomp has killed the worker (see WorkerEnd).
 #pragma once
 
 #include <sys/types.h>
@@ -30,7 +30,6 @@ struct MonitorRequest {
   // For IPv4 and IPv6: told by InterfaceAddresses, now and when it changes; empty: none.
   std::string outbound_interface;
   std::string outbound_interface6;
-  bool report_seccomp = false;  // says on stderr (see WorkerEnd) when seccomp has killed the worker
 };
 
 // The worker's end.

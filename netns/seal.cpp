@@ -3,9 +3,12 @@
 #include <sys/capability.h>
 #include <sys/prctl.h>
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <type_traits>
 
+#include "netns/resource_limits.hpp"
 #include "netns/sandbox.hpp"
 #include "netns/seccomp_policy.hpp"
 
@@ -38,12 +41,29 @@ sys::Result<void> drop_capabilities(bool keep_bind) {
   return {};
 }
 
+sys::Result<void> isolate(Want want, bool can_mount, bool can_bind) {
+  if (can_mount) {
+    return enter_sandbox(UserNamespace::keep);
+  }
+  if (can_bind && want != Want::always) {
+    return sys::plain_error("sandbox: it would take a user namespace, and with it the privileged ports");
+  }
+  return enter_sandbox(UserNamespace::make);
+}
+
+sys::Result<void> renounce_privileges() {
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? sys::Result<void>()
+                                                       : sys::errno_error("cannot set no_new_privs");
+}
+
+struct Step {
+  Want want;
+  std::function<sys::Result<void>()> take;
+};
+
 }  // namespace
 
-sys::Result<void> seal(const SealRequest& request) {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    return sys::errno_error("cannot set no_new_privs");
-  }
+sys::Result<MissingLayers> seal(const SealRequest& request) {
   const Capabilities held(::cap_get_proc());
   if (!held) {
     return sys::errno_error("cannot read the capabilities");
@@ -51,18 +71,30 @@ sys::Result<void> seal(const SealRequest& request) {
   // A new user namespace would cost root its privileged ports, hence only where there is no other way. What
   // CAP_NET_BIND_SERVICE allowed before means nothing in there.
   const bool can_mount = has(held, CAP_SYS_ADMIN, CAP_EFFECTIVE);
-  const bool needs_user_namespace = request.sandbox && !can_mount;
-  if (request.sandbox) {
-    const auto user_namespace = needs_user_namespace ? UserNamespace::make : UserNamespace::keep;
-    if (auto entered = enter_sandbox(user_namespace); !entered) {
-      return entered;
+  const bool can_bind = has(held, CAP_NET_BIND_SERVICE, CAP_PERMITTED);
+  const bool leaves_ports = !can_mount && request.sandbox == Want::always;
+  const auto steps = std::to_array<Step>({
+      {Want::always, renounce_privileges},
+      {request.sandbox, [&] { return isolate(request.sandbox, can_mount, can_bind); }},
+      {Want::always, [&] { return drop_capabilities(can_bind && !leaves_ports); }},
+      {Want::always, [] { return limit_resources(); }},
+      {request.seccomp,
+       [&] {
+         return install_seccomp({request.monitor, request.init});
+       }},
+  });
+  MissingLayers missing;
+  for (const Step& step : steps) {
+    const auto taken = step.want == Want::no ? sys::Result<void>() : step.take();
+    if (taken) {
+      continue;
     }
+    if (step.want == Want::always) {
+      return taken.error();
+    }
+    missing.push_back(taken.error());
   }
-  const bool keep_bind = !needs_user_namespace && has(held, CAP_NET_BIND_SERVICE, CAP_PERMITTED);
-  if (auto dropped = drop_capabilities(keep_bind); !dropped) {
-    return dropped;
-  }
-  return request.seccomp ? install_seccomp({request.monitor, request.init}) : sys::Result<void>();
+  return missing;
 }
 
 }  // namespace l4n::netns

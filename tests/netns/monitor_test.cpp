@@ -215,7 +215,6 @@ std::string said_at_end(const std::function<void()>& end) {
     const int fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ::dup2(fd, STDERR_FILENO);
     MonitorRequest request = request_for("/etc/resolv.conf");
-    request.report_seccomp = true;
     auto monitor = start_monitor(std::move(request));
     static_cast<void>(monitor->wait(seconds(2)));
     testing::write_all(pipe.write_end.get(), monitor ? std::to_string(monitor->pid()) : "0");

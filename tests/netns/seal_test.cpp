@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "netns/resource_limits.hpp"
 #include "tests/netns/child_process.hpp"
 
 namespace l4n::netns {
@@ -25,11 +27,9 @@ namespace fs = std::filesystem;
 constexpr uid_t kNobody = 65534;
 constexpr std::string_view kNoCapabilities = "=";
 
-SealRequest sandbox_only() {
-  SealRequest request;
-  request.sandbox = true;
-  return request;
-}
+// Without a filter, so that a test can look round afterwards.
+SealRequest sandbox_only(Want want = Want::always) { return {.sandbox = want, .seccomp = Want::no}; }
+SealRequest rights_only() { return sandbox_only(Want::no); }
 
 std::string capabilities() {
   cap_t held = ::cap_get_proc();
@@ -137,12 +137,76 @@ TEST_CASE("the host's mounts stay as they are") {
 
 TEST_CASE("without the sandbox only the rights go") {
   CHECK(testing::run_in_child([]() -> std::string {
-          const auto sealed = seal({});
+          const auto sealed = seal(rights_only());
           if (!sealed || ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
             return "not sealed";
           }
           return capabilities() + " " + open_error("/proc/self/stat", O_RDONLY);
         }) == "cap_net_bind_service=ep opened");
+}
+
+// "core 0, …": the limits that are not soft and hard as they must be.
+std::string wrong_limits(rlim_t descriptors) {
+  struct Row {
+    decltype(RLIMIT_CORE) resource;
+    const char* name;
+    rlim_t wanted;
+  };
+  const std::vector<Row> rows = {{RLIMIT_CORE, "core", 0},
+                                 {RLIMIT_NPROC, "processes", 0},
+                                 {RLIMIT_MEMLOCK, "locked memory", 0},
+                                 {RLIMIT_NOFILE, "descriptors", descriptors}};
+  std::string wrong;
+  for (const Row& row : rows) {
+    rlimit limit{};
+    ::getrlimit(row.resource, &limit);
+    if (limit.rlim_cur != row.wanted || limit.rlim_max != row.wanted) {
+      wrong += std::string(row.name) + " " + std::to_string(limit.rlim_cur) + " of " +
+               std::to_string(limit.rlim_max) + ", ";
+    }
+  }
+  return wrong;
+}
+
+TEST_CASE("what the process may take is limited") {
+  CHECK(testing::run_in_child([] {
+          rlimit before{};
+          ::getrlimit(RLIMIT_NOFILE, &before);
+          return seal(rights_only()) ? wrong_limits(std::min<rlim_t>(before.rlim_cur, kMostDescriptors))
+                                     : "not sealed";
+        }) == "");
+}
+
+TEST_CASE("descriptors: as many as we need, but no more than the soft limit") {
+  for (const unsigned most : {200U, 300U, 400U}) {
+    CHECK(testing::run_in_child([&]() -> std::string {
+            const rlimit before = {300, 500};
+            const bool set = ::setrlimit(RLIMIT_NOFILE, &before) == 0;
+            return set && limit_resources(most) ? wrong_limits(std::min(300U, most)) : "not limited";
+          }) == "");
+  }
+}
+
+TEST_CASE("a limit that cannot be set names itself") {
+  CHECK(testing::run_in_child([]() -> std::string {
+          const std::string injected = testing::inject_failure(SCMP_SYS(prlimit64), EPERM);
+          const auto sealed = seal(rights_only());
+          return injected + (sealed ? "sealed" : sealed.error().message());
+        }) == "cannot limit core files: Operation not permitted");
+}
+
+TEST_CASE("the sealed process starts no other") {
+  CHECK(testing::run_in_child([]() -> std::string {
+          // Root is above the limit, and what it keeps of its rights is not what would put it there.
+          if (!testing::become_user(kNobody) || !seal(rights_only())) {
+            return "not sealed";
+          }
+          const pid_t pid = ::fork();
+          if (pid == 0) {
+            ::_exit(0);
+          }
+          return pid < 0 ? sys::errno_text(errno) : "forked";
+        }) == "Resource temporarily unavailable");
 }
 
 TEST_CASE("a sandbox that cannot be made names the step") {
@@ -163,6 +227,77 @@ TEST_CASE("a sandbox that cannot be made names the step") {
             return injected + (sealed ? "sealed" : sealed.error().message());
           }) == row.error);
   }
+}
+
+// The messages of what is missing, or of the error.
+std::string told(const sys::Result<MissingLayers>& sealed) {
+  if (!sealed) {
+    return "error: " + sealed.error().message();
+  }
+  std::string text;
+  for (const sys::Error& missing : *sealed) {
+    text += "missing: " + missing.message() + "; ";
+  }
+  return text;
+}
+
+TEST_CASE("a sandbox that is wanted only if possible may be missing; the rights go all the same") {
+  CHECK(testing::run_in_child([] {
+          const std::string injected = testing::inject_failure(SCMP_SYS(unshare), EPERM);
+          const std::string said = injected + told(seal(sandbox_only(Want::if_possible)));
+          return said + capabilities();
+        }) ==
+        "missing: sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted; "
+        "cap_net_bind_service=ep");
+}
+
+TEST_CASE("a sandbox that fails halfway leaves a process that works") {
+  CHECK(testing::run_in_child([] {
+          const std::string injected = testing::inject_failure(SCMP_SYS(pivot_root), EINVAL);
+          const std::string said = injected + told(seal(sandbox_only(Want::if_possible)));
+          return said + capabilities() + " " + open_error("/etc/passwd", O_RDONLY);
+        }) ==
+        "missing: sandbox: cannot change the root directory: Invalid argument; "
+        "cap_net_bind_service=ep opened");
+}
+
+TEST_CASE("a filter that cannot be had is missing, or an error where it is wanted always") {
+  // Only a process with no_new_privs or CAP_SYS_ADMIN may load one.
+  const auto seal_with = [](Want want) {
+    return testing::run_in_child([want] {
+      const bool became = testing::become_user(kNobody);
+      const std::string injected = testing::inject_failure(SCMP_SYS(seccomp), EPERM);
+      return injected + (became ? told(seal({.sandbox = Want::no, .seccomp = want})) : "?");
+    });
+  };
+  CHECK(seal_with(Want::if_possible).starts_with("missing: seccomp: cannot load the filter: "));
+  CHECK(seal_with(Want::always).starts_with("error: seccomp: cannot load the filter: "));
+}
+
+// Becomes a user who has CAP_NET_BIND_SERVICE, as by setcap(8).
+bool become_user_with_privileged_ports() {
+  const cap_value_t bind = CAP_NET_BIND_SERVICE;
+  cap_t kept = ::cap_init();
+  const bool done = ::cap_set_flag(kept, CAP_PERMITTED, 1, &bind, CAP_SET) == 0 &&
+                    ::cap_set_flag(kept, CAP_EFFECTIVE, 1, &bind, CAP_SET) == 0 &&
+                    ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && testing::become_user(kNobody) &&
+                    ::cap_set_proc(kept) == 0;
+  ::cap_free(kept);
+  return done;
+}
+
+TEST_CASE("a user's privileged ports are worth more than a sandbox that is wanted only if possible") {
+  const auto seal_with = [](Want want) {
+    return testing::run_in_child([want] {
+      const bool became = become_user_with_privileged_ports();
+      const std::string said = (became ? "" : "? ") + told(seal(sandbox_only(want)));
+      return said + capabilities();
+    });
+  };
+  CHECK(seal_with(Want::if_possible) ==
+        "missing: sandbox: it would take a user namespace, and with it the privileged ports; "
+        "cap_net_bind_service=ep");
+  CHECK(seal_with(Want::always) == kNoCapabilities);
 }
 
 TEST_CASE("a user namespace that cannot be made names the step") {
