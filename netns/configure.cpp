@@ -21,9 +21,9 @@ using sys::Result;
 
 // The kernel makes a default route of a router advertisement with metric 1024 (IP6_RT_PRIO_USER). The same
 // route once more would make it give up on the whole advertisement, with a line in its log each time; with a
-// better metric there is room for both. Advertisements stay accepted: what they bring beside the route (an
-// address by SLAAC, the MTU) does no harm. Ours is there from the start, and stays when the namespace begins
-// to forward, which is when the kernel drops what it learnt from advertisements.
+// better metric there is room for both. Advertisements stay accepted: what they bring beside the route (the
+// MTU, the hop limit) does no harm; only the address is ours to give. Ours is there from the start, and stays
+// when the namespace begins to forward, which is when the kernel drops what it learnt from advertisements.
 constexpr std::uint32_t kMetric6 = 512;
 
 // Ours are all far below this: a header, a fixed part and a handful of attributes.
@@ -201,6 +201,7 @@ Result<void> prepare(Route& route, const std::string& interface, const Interface
   auto set = outcome(set_link(route, *index, config), fmt::format("cannot set the MTU of {}", interface));
   if (set && ipv6) {
     skip_duplicate_detection(interface);  // there are IPv6 settings only with an MTU of at least 1280
+    skip_autoconfiguration(interface);
   }
   return set;
 }

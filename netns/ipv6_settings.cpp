@@ -54,4 +54,8 @@ void skip_duplicate_detection(const std::string& interface) noexcept {
   static_cast<void>(write_zero(setting(interface, "accept_dad")));
 }
 
+void skip_autoconfiguration(const std::string& interface) noexcept {
+  static_cast<void>(write_zero(setting(interface, "autoconf")));
+}
+
 }  // namespace l4n::netns

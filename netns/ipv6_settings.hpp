@@ -17,4 +17,9 @@ namespace l4n::netns {
 // second or two later.
 void skip_duplicate_detection(const std::string& interface) noexcept;
 
+// For an interface that is still down and will be given its address: router advertisements are to add none
+// (RFC 4862 5.5). A second address a moment later would change the source of what is sent, and an endpoint
+// that is not bound would look like another one. Where it may not be set there will be two.
+void skip_autoconfiguration(const std::string& interface) noexcept;
+
 }  // namespace l4n::netns
