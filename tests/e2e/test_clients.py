@@ -302,11 +302,12 @@ def bubblewrap_script(lab):
     script = f"""
         set -e
         mkfifo go info ready
+        exec 5<>ready  # a byte that is in the pipe would be lost while nobody has it open
         bwrap --unshare-user --unshare-net --dev-bind / / --info-fd 3 --block-fd 4 \\
             {shlex.join(fetch())} 3>info 4<>go &
         pid=$(sed -n 's/.*"child-pid": \\([0-9]*\\).*/\\1/p' info)
-        slirp4netns -c --mtu=65520 --disable-host-loopback --ready-fd=3 "$pid" tap0 3<>ready >log 2>&1 &
-        head -c 1 ready >/dev/null
+        slirp4netns -c --mtu=65520 --disable-host-loopback --ready-fd=3 "$pid" tap0 3>ready >log 2>&1 &
+        head -c 1 <&5 >/dev/null
         echo go >go
         wait %1
         wait %2  # it ends with the namespace
