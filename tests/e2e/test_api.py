@@ -244,13 +244,15 @@ def removed_after_sigkill(lab):
 
 
 @case
-def removed_when_the_monitor_is_killed(lab):
+def replaced_when_the_monitor_was_killed(lab):
+    """The worker ends too, but sees no file system in which it could remove the file."""
     _, program, path = serve(lab)
     for pid in program.processes():
         if pid != program.pid:
             os.kill(pid, signal.SIGKILL)
-    program.wait_exit(expected=None)
-    check_removed(path)
+    program.wait_exit(expected=1)
+    lab.serve(lab.guest(), "-a", path)
+    check_in(b'"entries"', ask(path, {"execute": "list_hostfwd"}), "reply of the next run")
 
 
 @case
