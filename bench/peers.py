@@ -312,8 +312,8 @@ def main():
     runner.prepare()
     stacks, versions = find_stacks(options)
     results = run_all(stacks, options)
-    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS, datagram=DATAGRAM, ours6=report.OURS6,
-                           congestion=CONGESTION_CONTROL.capitalize())
+    method = METHOD.format(secs=options.secs, reps=options.reps, connections=CONNECTIONS, datagram=DATAGRAM,
+                           ours6=report.OURS6, congestion=CONGESTION_CONTROL.capitalize())
     text = report.document(results, options.mtus, list(stacks), versions, method)
     print("\n" + text)
     if options.markdown:

@@ -35,8 +35,8 @@ sys::Result<std::unique_ptr<UdpForwards::Port>> UdpForwards::open(const sys::End
 // --- sessions ---
 
 // Null when too many clients look alike to the guest.
-UdpForwards::Session* UdpForwards::session(Port& port, const sys::Endpoint& client) {
-  sys::Endpoint seen = forward_source(environment_.policy, client, port.guest_.address);
+UdpForwards::Session* UdpForwards::session(Port& port, const Client& client) {
+  sys::Endpoint seen = forward_source(environment_.policy, client.endpoint, port.guest_.address);
   for (int i = 0; i < kMostSources; ++i) {
     const stack::FlowKey key(port.guest_, seen);
     const auto index = table_.find(key);
@@ -53,7 +53,7 @@ UdpForwards::Session* UdpForwards::session(Port& port, const sys::Endpoint& clie
   return nullptr;
 }
 
-UdpForwards::Session* UdpForwards::begin(Port& port, const sys::Endpoint& client, const stack::FlowKey& key) {
+UdpForwards::Session* UdpForwards::begin(Port& port, const Client& client, const stack::FlowKey& key) {
   if (sessions_.size() >= kMostSessions) {
     ++counters_.evicted;
     end(*order_.front());
@@ -122,9 +122,9 @@ bool UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
   used(session);
   UdpHeaderFields fields = outgoing_fields(datagram);
   fields.source = session.local;
-  fields.scope_id = session.scope_id;
+  fields.scope_id = session.client.scope_id;
   const std::size_t count = datagrams(datagram.payload.size(), datagram.segment_size);
-  if (session.port->send(session.client, fields, datagram.payload, datagram.segment_size)) {
+  if (session.port->send(session.client.endpoint, fields, datagram.payload, datagram.segment_size)) {
     counters_.sent += count;
   } else {
     counters_.lost += count;
@@ -201,12 +201,11 @@ void UdpForwards::Port::on_udp_event(bool has_error) noexcept {
 }
 
 void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes data) noexcept {
-  Session* session = owner_.session(*this, received.source);
+  Session* session = owner_.session(*this, {received.source, received.scope_id});
   if (session == nullptr) {
     ++owner_.counters_.lost;
     return;
   }
-  session->scope_id = received.scope_id;
   if (received.local) {
     session->local = *received.local;
   }

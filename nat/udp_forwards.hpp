@@ -61,19 +61,25 @@ class UdpForwards {
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
+  struct Client {
+    sys::Endpoint endpoint;
+    std::uint32_t scope_id = 0;  // as HostUdp::Received has it: one link-local address per link
+
+    friend bool operator==(const Client&, const Client&) = default;
+  };
+
   struct Session {
     Handle handle;
     stack::FlowKey key;  // the guest's endpoint, and the client as the guest sees it
     Port* port = nullptr;
-    sys::Endpoint client;
-    std::uint32_t scope_id = 0;  // of the client, as HostUdp::Received has it
-    sys::IpAddress local;        // the client's last datagram was sent to this address of ours
+    Client client;
+    sys::IpAddress local;  // the client's last datagram was sent to this address of ours
     sys::Time last_used{};
     std::list<Session*>::iterator place;
   };
 
-  Session* session(Port& port, const sys::Endpoint& client);
-  Session* begin(Port& port, const sys::Endpoint& client, const stack::FlowKey& key);
+  Session* session(Port& port, const Client& client);
+  Session* begin(Port& port, const Client& client, const stack::FlowKey& key);
   void used(Session& session) noexcept;
   void end(Session& session) noexcept;
   void end_sessions_of(const Port& port) noexcept;

@@ -1,7 +1,5 @@
 #include "stack/ingress.hpp"
 
-#include <utility>
-
 #include "stack/checksum.hpp"
 
 namespace l4n::stack {
@@ -108,6 +106,20 @@ Ingress ipv6_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
   return transport(vnet, common, whole);
 }
 
+// `Packet`: const where `Variant` is.
+template <class Packet, class Variant>
+Packet* packet_in(Variant& ingress) noexcept {
+  return std::visit(
+      [](auto& what) -> Packet* {
+        if constexpr (requires { what.packet.ip; }) {
+          return &what.packet;
+        } else {
+          return nullptr;
+        }
+      },
+      ingress);
+}
+
 }  // namespace
 
 const char* to_string(DropReason reason) noexcept {
@@ -164,22 +176,8 @@ Ingress classify(const VnetHeader& vnet, sys::MutableBytes frame) noexcept {
   }
 }
 
-const IpPacket* ip_packet(const Ingress& ingress) noexcept {
-  return std::visit(
-      [](const auto& what) -> const IpPacket* {
-        if constexpr (requires { what.packet.ip; }) {
-          return &what.packet;
-        } else {
-          return nullptr;
-        }
-      },
-      ingress);
-}
+const IpPacket* ip_packet(const Ingress& ingress) noexcept { return packet_in<const IpPacket>(ingress); }
 
-IpPacket* ip_packet(Ingress& ingress) noexcept {
-  // What is not const itself may be changed through this pointer.
-  return const_cast<IpPacket*>(
-      ip_packet(std::as_const(ingress)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-}
+IpPacket* ip_packet(Ingress& ingress) noexcept { return packet_in<IpPacket>(ingress); }
 
 }  // namespace l4n::stack

@@ -7,7 +7,7 @@ import socket
 
 import runner
 from api import add_forward, request, serve
-from lab import GATEWAY, GATEWAY6, GUEST_IP, GUEST_IP6, HOST_IP, WAN_IP
+from lab import GATEWAY, GATEWAY6
 from namespaces import Failed, family_of, inside_netns, wait_for
 from netio import (MIB, blob, check_equal, check_same, check_stream, connect, expect_errno, linger_zero,
                    listener, read_to_end, udp)
@@ -324,21 +324,7 @@ def port_is_taken(lab):
         check_forwarded(lab, door, b"the first one stays")
 
 
-# Two families
-
-@case(ipv4=False, ipv6=True)
-def from_one_family_to_the_other(lab):
-    """At one port, crosswise. To the guest the client is the gateway: its address means nothing there."""
-    guest, _, path = serve(lab)
-    for asked, guest_addr, seen in (("::", GUEST_IP, GATEWAY), ("0.0.0.0", GUEST_IP6, GATEWAY6)):
-        to, own = (lab.net.host, lab.net.wan) if asked == "::" else (HOST_IP, WAN_IP)
-        for proto in ("tcp", "udp"):
-            add_forward(path, proto, HOST_PORT, GUEST_PORT, host_addr=asked, guest_addr=guest_addr)
-        with listener(guest, guest_addr, GUEST_PORT) as door:
-            check_forwarded(lab, door, b"across", seen, to=to)
-        with udp(guest, guest_addr, GUEST_PORT) as server, udp(lab.wan, own) as client:
-            check_udp_client(client, server, (to, HOST_PORT), b"across", seen)
-
+# Link-local clients; those of the other family: test_forward_ipv6.py
 
 @case(ipv4=False, ipv6=True, nobody=True)
 def client_with_a_link_local_address(lab):

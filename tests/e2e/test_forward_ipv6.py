@@ -37,7 +37,8 @@ def check_udp(guest, client_place, source, asked, port, target, seen):
     with udp(guest, target, GUEST_PORT) as server, udp(client_place, source) as client:
         client.sendto(b"question", (asked, port))
         data, whom = server.recvfrom(100)
-        check_equal((data, whom[:2]), (b"question", (seen, client.getsockname()[1])), f"what the guest gets by port {port}")
+        check_equal((data, whom[:2]), (b"question", (seen, client.getsockname()[1])),
+                    f"what the guest gets by port {port}")
         server.sendto(b"answer", whom)
         data, answerer = client.recvfrom(100)
         check_equal((data, answerer[:2]), (b"answer", (asked, port)), f"the answer from port {port}")

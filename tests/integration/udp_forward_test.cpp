@@ -117,6 +117,27 @@ TEST_CASE_FIXTURE(UdpForwardWorld,
   CHECK(socket.sent()[1].to == kLocalClient);
 }
 
+TEST_CASE_FIXTURE(UdpForwardWorld, "clients with one link-local address on two links are two") {
+  HostUdpSocket& socket = add({nat::ForwardProtocol::udp, {sys::Ipv6Address{}, 5353}, kGuestPort});
+  answer_arp();
+  const sys::Endpoint client{*sys::parse_ipv6("fe80::1"), 50000};
+  for (const std::uint32_t scope_id : {2U, 3U, 2U}) {
+    socket.set_scope_id(scope_id);
+    socket.deliver(client, bytes_of("question"));
+    settle();
+  }
+  REQUIRE(received().size() == 3);
+  CHECK(received()[0].first == sys::Endpoint{kGatewayAddress, client.port});
+  CHECK(received()[1].first != received()[0].first);
+  CHECK(received()[2].first == received()[0].first);
+  for (const std::size_t i : {1U, 0U}) {
+    guest_sends(received()[i].first, bytes_of("answer"));
+    REQUIRE(socket.sent().size() == 2 - i);
+    CHECK(socket.sent().back().to == client);
+    CHECK(socket.sent().back().fields.scope_id == i + 2);
+  }
+}
+
 TEST_CASE_FIXTURE(UdpForwardWorld, "what comes before the guest's address is known waits for it") {
   HostUdpSocket& socket = add();
   for (int i = 0; i < 20; ++i) {

@@ -44,6 +44,7 @@ class FakeUdp final : public nat::HostUdp {
     received.status = sys::IoStatus::done;
     received.bytes = std::min(arrived.payload.size(), into.size());
     received.local = arrived.local;
+    received.scope_id = arrived.scope_id;
     received.source = arrived.from;
     received.segment_size = arrived.segment_size;
     std::copy_n(arrived.payload.begin(), received.bytes, into.begin());
@@ -71,7 +72,7 @@ class FakeUdp final : public nat::HostUdp {
 
 void HostUdpSocket::deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size) {
   CHECK(from.address.is_v4() == is_v4_);
-  arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size, local_});
+  arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size, local_, scope_id_});
 }
 
 void HostUdpSocket::fail(const nat::HostError& error, const sys::Endpoint& destination, sys::Bytes payload) {

@@ -34,6 +34,8 @@ class HostUdpSocket {
   void deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size = 0);
   // The address of the host's that the datagrams from now on were sent to.
   void set_local(const sys::IpAddress& local) noexcept { local_ = local; }
+  // The interface on which the datagrams from now on arrive, where their source is link-local.
+  void set_scope_id(std::uint32_t scope_id) noexcept { scope_id_ = scope_id; }
   // An ICMP error arrives about a datagram to `destination`, of which it quotes `payload`.
   void fail(const nat::HostError& error, const sys::Endpoint& destination, sys::Bytes payload = {});
   // The peer's machine says that nobody listens there. `offender`: nothing when that is the host itself.
@@ -67,6 +69,7 @@ class HostUdpSocket {
     Data payload;
     std::uint16_t segment_size = 0;
     std::optional<sys::IpAddress> local;
+    std::uint32_t scope_id = 0;
   };
 
   [[nodiscard]] bool has_error() const noexcept { return error_ != 0 || !failures_.empty(); }
@@ -78,6 +81,7 @@ class HostUdpSocket {
   nat::HostUdpObserver* observer_ = nullptr;
   std::deque<Arrived> arrived_;
   std::optional<sys::IpAddress> local_;
+  std::uint32_t scope_id_ = 0;
   std::deque<nat::HostUdp::Failure> failures_;  // the error queue
   int error_ = 0;                               // SO_ERROR: told once, by whichever call comes first
   int broken_ = 0;
