@@ -8,6 +8,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "netns/landlock.hpp"
 #include "netns/resource_limits.hpp"
 #include "netns/sandbox.hpp"
 #include "netns/seccomp_policy.hpp"
@@ -76,6 +77,7 @@ sys::Result<MissingLayers> seal(const SealRequest& request) {
   const auto steps = std::to_array<Step>({
       {Want::always, renounce_privileges},
       {request.sandbox, [&] { return isolate(request.sandbox, can_mount, can_bind); }},
+      {request.sandbox, deny_files},
       {Want::always, [&] { return drop_capabilities(can_bind && !leaves_ports); }},
       {Want::always, [] { return limit_resources(); }},
       {request.seccomp,

@@ -23,7 +23,7 @@ enum class Want : std::uint8_t {
 };
 
 struct SealRequest {
-  Want sandbox = Want::if_possible;  // enter_sandbox()
+  Want sandbox = Want::if_possible;  // enter_sandbox(), and deny_files()
   Want seccomp = Want::if_possible;  // install_seccomp()
   // For seccomp: the children that the process may still kill.
   pid_t monitor = -1;
@@ -33,12 +33,13 @@ struct SealRequest {
 // Why layers are missing that were wanted if possible.
 using MissingLayers = std::vector<sys::Error>;
 
-// In this order: no_new_privs; the sandbox; every capability dropped but CAP_NET_BIND_SERVICE, where that one
-// is held and means something; the resource limits; the system call filter. Whatever fails of what is wanted
-// always is an error that names the step ("sandbox: cannot …"); the process should end then.
+// In this order: no_new_privs; the sandbox; Landlock, also where the sandbox is missing; every capability
+// dropped but CAP_NET_BIND_SERVICE, where that one is held and means something; the resource limits; the
+// system call filter. Whatever fails of what is wanted always is an error that names the step ("sandbox:
+// cannot …"); the process should end then.
 //
 // A process that has CAP_NET_BIND_SERVICE but not CAP_SYS_ADMIN gets a sandbox only where it is wanted
-// always: it would cost the privileged ports, which somebody has given it on purpose.
+// always: it would cost the privileged ports, which somebody has given it on purpose. Landlock costs nothing.
 [[nodiscard]] sys::Result<MissingLayers> seal(const SealRequest& request);
 
 }  // namespace l4n::netns

@@ -13,11 +13,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "netns/landlock.hpp"
 #include "netns/resource_limits.hpp"
 #include "tests/netns/child_process.hpp"
+#include "tests/netns/temporary_directory.hpp"
 
 namespace l4n::netns {
 namespace {
@@ -88,15 +91,20 @@ std::string inspect_sandbox() {
   return wrong;
 }
 
-// Seals the calling process and looks at it through an old descriptor of /proc, which stays.
+constexpr int kLandlockCreateRuleset = 444;
+constexpr int kLandlockRestrictSelf = 446;
+
+// Seals the calling process and looks at it through an old descriptor of /proc, which stays. As with a kernel
+// that lacks Landlock, for there would be nothing to look at otherwise.
 std::string seal_and_inspect(const std::string& wanted_capabilities, bool new_user_namespace) {
   const ino_t user = namespace_of("user");
   const sys::Fd proc(::open("/proc/self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  std::string wrong = testing::inject_failure(kLandlockCreateRuleset, ENOSYS);
   const auto sealed = seal(sandbox_only());
   if (!sealed) {
     return sealed.error().message();
   }
-  std::string wrong = inspect_sandbox();
+  wrong += inspect_sandbox();
   if (capabilities() != wanted_capabilities) {
     wrong += "capabilities " + capabilities();
   }
@@ -258,7 +266,73 @@ TEST_CASE("a sandbox that fails halfway leaves a process that works") {
           return said + capabilities() + " " + open_error("/etc/passwd", O_RDONLY);
         }) ==
         "missing: sandbox: cannot change the root directory: Invalid argument; "
-        "cap_net_bind_service=ep opened");
+        "cap_net_bind_service=ep Permission denied");
+}
+
+// What a process can do with files that has been sealed without namespaces, Landlock's failure injected into
+// call `call` unless that is 0: the outcome of each try, after what seal() has said.
+std::string file_access(Want want, int call = 0, int code = 0) {
+  const testing::TemporaryDirectory directory;
+  const std::string file = directory.file("file");
+  const std::string other = directory.file("other");
+  testing::write_text(file, "x");
+  const std::vector<std::function<bool()>> tries = {
+      [&] { return ::open(file.c_str(), O_RDONLY | O_CLOEXEC) >= 0; },
+      [&] { return ::open(file.c_str(), O_WRONLY | O_CLOEXEC) >= 0; },
+      [&] { return ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0; },
+      [&] { return ::open(other.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0; },
+      [&] { return ::mkdir((other + "2").c_str(), 0700) == 0; },
+      [&] { return ::rename(file.c_str(), other.c_str()) == 0; },
+      [&] { return ::unlink(other.c_str()) == 0 || ::unlink(file.c_str()) == 0; },
+  };
+  return testing::run_in_child([&] {
+    const sys::Fd old(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+    std::string said = call == 0 ? "" : testing::inject_failure(call, code);
+    said += testing::inject_failure(SCMP_SYS(unshare), EPERM);
+    said += told(seal(sandbox_only(want)));
+    for (const auto& attempt : tries) {
+      said += attempt() ? "+" : (errno == EACCES ? "-" : "?");
+    }
+    return said + (::write(old.get(), "x", 1) == 1 ? " writes to an open file" : " cannot write");
+  });
+}
+
+constexpr std::string_view kNoNamespaces =
+    "missing: sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted; ";
+
+TEST_CASE("Landlock: no file can be touched, also without the sandbox; open ones stay") {
+  CHECK(file_access(Want::if_possible) == std::string(kNoNamespaces) + "------- writes to an open file");
+}
+
+TEST_CASE("Landlock: a kernel without it is no reason for a warning") {
+  for (const int code : {ENOSYS, EOPNOTSUPP}) {
+    CHECK(file_access(Want::if_possible, kLandlockCreateRuleset, code) ==
+          std::string(kNoNamespaces) + "+++++++ writes to an open file");
+  }
+  CHECK(testing::run_in_child([] {
+          const std::string injected = testing::inject_failure(kLandlockCreateRuleset, ENOSYS);
+          return injected + told(seal(sandbox_only(Want::always)));
+        }) == "");
+}
+
+TEST_CASE("Landlock: a failure is told, and an error where the sandbox is wanted always") {
+  const std::string told_so = "sandbox: cannot give up the file system: Argument list too long";
+  CHECK(file_access(Want::if_possible, kLandlockRestrictSelf, E2BIG) ==
+        std::string(kNoNamespaces) + "missing: " + told_so + "; +++++++ writes to an open file");
+  CHECK(testing::run_in_child([] {
+          const std::string injected = testing::inject_failure(kLandlockRestrictSelf, E2BIG);
+          return injected + told(seal(sandbox_only(Want::always)));
+        }) == "error: " + told_so);
+}
+
+TEST_CASE("Landlock: all rights that an older kernel knows are given up") {
+  CHECK(file_rights(0) == 0);
+  CHECK(file_rights(1) == 0x1fff);
+  CHECK(file_rights(2) == 0x3fff);
+  CHECK(file_rights(3) == 0x7fff);
+  CHECK(file_rights(4) == 0x7fff);
+  CHECK(file_rights(5) == 0xffff);
+  CHECK(file_rights(100) == 0xffff);
 }
 
 TEST_CASE("a filter that cannot be had is missing, or an error where it is wanted always") {
