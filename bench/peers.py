@@ -151,6 +151,7 @@ def test_crr(bench):
 def test_forward(bench):
     if bench.stack.entrance is None:
         return {}
+    bench.guest.run("ip", "link", "set", "lo", "up")  # not every stack does
     bench.start_nginx(bench.guest, FORWARDED_PORT)
     wait_for(lambda: listens(bench.guest, "127.0.0.1", FORWARDED_PORT), "the server in the guest")
     return {"forward": bench.wrk_from(bench.lab.wan, bench.stack.entrance, FORWARDED_PORT,

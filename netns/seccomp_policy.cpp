@@ -43,8 +43,6 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     {"recv", "the same on 32-bit ARM"},
     {"sendmsg", "TCP, UDP and ping with several buffers or control messages"},
     {"recvmsg", "UDP and ping with control messages, error queues"},
-    {"poll", "whether the peer of a frame socket has left"},
-    {"ppoll", "the same where there is no poll"},
     {"close", "flows, listeners, clients that end"},
     {"shutdown", "the guest's half-close"},
     // Sockets. What kind they may be of is decided by socket(2), below.
