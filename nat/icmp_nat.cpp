@@ -29,7 +29,7 @@ class AskedRing {
   [[nodiscard]] const Asked* find(const sys::IpAddress& destination, std::uint16_t sequence) const noexcept {
     for (std::size_t i = ring_.size(); i-- > 0;) {
       const Asked& asked = ring_[(oldest_ + i) % ring_.size()];
-      if (asked.sequence == sequence && sys::IpAddress(asked.header.destination) == destination) {
+      if (asked.sequence == sequence && asked.header.destination == destination) {
         return &asked;
       }
     }

@@ -19,15 +19,6 @@ sys::Duration next_interval() noexcept {
   return Router::kMinInterval + sys::Duration(static_cast<sys::Duration::rep>(extra));
 }
 
-stack::IpHeader ndp_header(const sys::Ipv6Address& from, const sys::Ipv6Address& to) noexcept {
-  stack::IpHeader header;
-  header.source = from;
-  header.destination = to;
-  header.ttl = stack::kNdpHopLimit;
-  header.dont_fragment = true;
-  return header;
-}
-
 }  // namespace
 
 Router::Router(stack::GuestLink& link, stack::Neighbours& neighbours, sys::TimerQueue& timers,
@@ -108,7 +99,7 @@ void Router::on_neighbour_solicitation(const stack::IcmpMessage& message) {
                                                                           .solicited = !detection,
                                                                           .override = true,
                                                                           .target_mac = stack::kGatewayMac});
-  link_.send_icmp(mac, ndp_header(solicitation->target, to), std::span(answer).first(size));
+  link_.send_icmp(mac, stack::ndp_header(solicitation->target, to), std::span(answer).first(size));
   ++counters_.answered;
 }
 
@@ -135,7 +126,7 @@ void Router::advertise(const stack::MacAddress& mac, const sys::Ipv6Address& to)
   }
   std::vector<std::byte> message(stack::kLargestRouterAdvertisement);
   message.resize(stack::encode_router_advertisement(message, advertisement));
-  link_.send_icmp(mac, ndp_header(kRouterAddress, to), message);
+  link_.send_icmp(mac, stack::ndp_header(kRouterAddress, to), message);
   ++counters_.advertised;
 }
 

@@ -54,7 +54,7 @@ Ingress ip_fragment(const IpPacket& ip) noexcept {
     case kProtocolTcp:
     case kProtocolUdp:
     case kProtocolIcmp:
-      return IpFragment{ip, std::nullopt};
+      return IpFragment{ip};
     default:
       return Dropped{DropReason::unknown_protocol};
   }
@@ -101,7 +101,7 @@ Ingress ipv6_packet(const VnetHeader& vnet, const EthernetHeader& ethernet,
   const sys::MutableBytes whole = packet.first(ip.total_length);
   const IpPacket common{ethernet.source, to_ip_header(ip), whole, to_group};
   if (ip.fragment) {
-    return IpFragment{common, ip.fragment};
+    return IpFragment{common};
   }
   return transport(vnet, common, whole);
 }

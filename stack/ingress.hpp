@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <variant>
 
 #include "netns/sys/bytes.hpp"
@@ -56,7 +55,6 @@ struct IpPacket {
 // looked at.
 struct IpFragment {
   IpPacket packet;
-  std::optional<Ipv6Fragment> v6;  // the fragment header of IPv6
 };
 
 struct TcpSegment {

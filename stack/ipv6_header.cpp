@@ -36,12 +36,6 @@ bool is_extension(std::uint8_t protocol) noexcept {
          protocol == kProtocolDestinationOptions;
 }
 
-sys::Ipv6Address load_ipv6(const std::byte* p) noexcept {
-  sys::Ipv6Address address;
-  std::memcpy(address.bytes.data(), p, address.bytes.size());
-  return address;
-}
-
 // Nothing when it is not all there or not IPv6.
 std::optional<Ipv6Headers> read_fixed_header(sys::Bytes packet) noexcept {
   if (packet.size() < kIpv6HeaderSize || sys::load_u8(&packet[0]) >> 4U != 6) {
@@ -280,6 +274,12 @@ bool may_be_part_of_icmp6_error(const Ipv6Headers& later) noexcept {
 }
 
 }  // namespace
+
+sys::Ipv6Address load_ipv6(const std::byte* p) noexcept {
+  sys::Ipv6Address address;
+  std::memcpy(address.bytes.data(), p, address.bytes.size());
+  return address;
+}
 
 DecodedIpv6 decode_ipv6(sys::Bytes packet) noexcept {
   auto headers = read_fixed_header(packet);

@@ -98,6 +98,9 @@ inline constexpr unsigned kMostIpv6Options = 64;
 // first, `protocol` is that of the extension header at upper_layer_at.
 [[nodiscard]] std::optional<Ipv6Headers> decode_quoted_ipv6(sys::Bytes packet) noexcept;
 
+// The 16 bytes at `p`.
+[[nodiscard]] sys::Ipv6Address load_ipv6(const std::byte* p) noexcept;
+
 // Writes the 40 bytes of the fixed header; its next header is `protocol`, whatever `fragment` says, and its
 // payload length follows from total_length.
 void encode_ipv6(sys::MutableBytes out, const Ipv6Headers& headers) noexcept;

@@ -26,11 +26,8 @@ constexpr std::uint8_t kOnLinkFlag = 0x80;
 constexpr std::uint8_t kAutonomousFlag = 0x40;
 
 sys::Ipv6Address read_ipv6(sys::ByteReader& reader) noexcept {
-  sys::Ipv6Address address;
-  if (const sys::Bytes bytes = reader.bytes(address.bytes.size()); !bytes.empty()) {
-    std::memcpy(address.bytes.data(), bytes.data(), bytes.size());
-  }
-  return address;
+  const sys::Bytes bytes = reader.bytes(sizeof(sys::Ipv6Address));
+  return bytes.empty() ? sys::Ipv6Address{} : load_ipv6(bytes.data());
 }
 
 void write_ipv6(sys::ByteWriter& writer, const sys::Ipv6Address& address) noexcept {
@@ -283,6 +280,15 @@ std::size_t encode_router_advertisement(sys::MutableBytes out, const RouterAdver
   write_dns_servers(writer, advertisement);
   write_search_list(writer, advertisement);
   return writer.size();
+}
+
+IpHeader ndp_header(const sys::Ipv6Address& source, const sys::Ipv6Address& destination) noexcept {
+  IpHeader header;
+  header.source = source;
+  header.destination = destination;
+  header.ttl = kNdpHopLimit;
+  header.dont_fragment = true;
+  return header;
 }
 
 sys::Ipv6Address all_nodes() noexcept { return link_local_group(1); }

@@ -13,6 +13,7 @@
 
 #include "netns/sys/bytes.hpp"
 #include "netns/sys/ip_address.hpp"
+#include "stack/ip_header.hpp"
 #include "stack/mac_address.hpp"
 
 namespace l4n::stack {
@@ -26,6 +27,10 @@ struct NdpType {
 
 // Of all these messages: no router has forwarded them (RFC 4861 3.1).
 inline constexpr std::uint8_t kNdpHopLimit = 255;
+
+// The header of a message of ours; the protocol is GuestLink::send_icmp()'s to set.
+[[nodiscard]] IpHeader ndp_header(const sys::Ipv6Address& source,
+                                  const sys::Ipv6Address& destination) noexcept;
 
 // What the validity rules need to know of the IPv6 header.
 struct NdpEnvelope {

@@ -158,12 +158,8 @@ void Neighbours::ask_arp(sys::Ipv4Address address) noexcept {
 void Neighbours::ask_ndp(const sys::Ipv6Address& address) noexcept {
   std::array<std::byte, kNeighbourMessageSize> message{};
   const std::size_t size = encode_neighbour_solicitation(message, {address, kGatewayMac});
-  IpHeader header;
-  header.source = router_;
-  header.destination = solicited_node_multicast(address);
-  header.ttl = kNdpHopLimit;
-  header.dont_fragment = true;
-  link_.send_icmp(multicast_mac(header.destination.v6()), header, std::span(message).first(size));
+  const sys::Ipv6Address group = solicited_node_multicast(address);
+  link_.send_icmp(multicast_mac(group), ndp_header(router_, group), std::span(message).first(size));
 }
 
 }  // namespace l4n::stack

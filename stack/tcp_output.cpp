@@ -1,7 +1,5 @@
 #include "stack/tcp_output.hpp"
 
-#include <cstring>
-
 #include "lwip/pbuf.h"
 #include "stack/checksum.hpp"
 #include "stack/ip_header.hpp"
@@ -27,12 +25,6 @@ std::uint16_t tcp_checksum(const pbuf& packet, const IpHeader& ip, bool partial)
     sum.add(bytes_of(*p));
   }
   return sum.finish();
-}
-
-sys::Ipv6Address load_ipv6(const std::byte* p) noexcept {
-  sys::Ipv6Address address;
-  std::memcpy(address.bytes.data(), p, address.bytes.size());
-  return address;
 }
 
 // Completes what lwIP wrote: IPv4 gets DF and its header checksum.
