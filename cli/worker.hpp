@@ -15,6 +15,7 @@
 #include "netns/monitor.hpp"
 #include "netns/sys/clock.hpp"
 #include "netns/sys/event_loop.hpp"
+#include "netns/sys/heap_trimmer.hpp"
 #include "netns/sys/log.hpp"
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
@@ -66,6 +67,7 @@ class Worker {
   GuestPort port_;
   nat::HostSockets host_;
   nat::Gateway gateway_;
+  sys::HeapTrimmer heap_trimmer_;
   sys::Fd signals_;
   sys::Fd exit_fd_;
   sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};
