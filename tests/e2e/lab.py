@@ -209,6 +209,15 @@ class Lab:
                     "ip -6 route add 2001:db8:98:1::/64 dev dead0")
         self.wan.sysctl("net.ipv6.neigh.dead0.retrans_time_ms", 20)
 
+    @contextlib.contextmanager
+    def owned_by(self, stack):
+        """What is made within, guests and programs, ends with that stack, and not with the lab."""
+        own, self._stack = self._stack, stack
+        try:
+            yield
+        finally:
+            self._stack = own
+
     @property
     def wan_pid(self):
         """A process that lives in wan, for those who move interfaces there."""

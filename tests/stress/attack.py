@@ -9,6 +9,7 @@ class Attack:
     name: str               # its row in docs/security.md
     run: Callable           # takes the Scene; returns what was done, in words and numbers
     options: tuple = ()     # of the program
+    short_options: tuple = ()  # more of them for the short form: lower limits
     before: tuple = ()      # command that starts the program, for its limits
     lingers: bool = False   # what it leaves behind goes by the limits' 30 seconds
     ends: bool = False      # the program's end is part of it: there is nothing to probe afterwards

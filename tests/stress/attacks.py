@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 import runner  # noqa: E402 (the path above comes first)
 import trial  # noqa: E402
 from catalogue import ATTACKS  # noqa: E402
-from scene import Tools  # noqa: E402
+from scene import Tools, site  # noqa: E402
 
 
 def report(one):
@@ -32,10 +32,10 @@ def report(one):
         print("     " + "\n".join([*one.problems, one.log()]).replace("\n", "\n     "), flush=True)
 
 
-def run(attacks, options):
+def run(attacks, lab, options):
     """Full: each to its end before the next begins. Short: all of them, then the ends of all."""
     bounds = trial.FULL if options.full else trial.SANITIZED if options.sanitized else trial.SHORT
-    trials = [trial.Trial(attack, options.tools, options.full, bounds) for attack in attacks]
+    trials = [trial.Trial(attack, lab, options.tools, options.full, bounds) for attack in attacks]
     batches = [[one] for one in trials] if options.full else [trials]
     for batch in batches:
         for one in batch:
@@ -71,7 +71,8 @@ def main():
     options = parse_arguments()
     runner.prepare()
     begin = time.monotonic()
-    trials = run([ATTACKS[name] for name in options.attacks or ATTACKS], options)
+    with site(options.tools) as lab:
+        trials = run([ATTACKS[name] for name in options.attacks or ATTACKS], lab, options)
     failed = sum(bool(one.problems) for one in trials)
     print(f"{len(trials) - failed} of {len(trials)} attacks withstood, {time.monotonic() - begin:.0f} s")
     if options.markdown:

@@ -9,7 +9,7 @@ import time
 import api
 import frames
 from attack import Attack
-from attacks_tcp import PORT, RATE, answering, reset_all, serve
+from attacks_tcp import RATE, answering, port_of, reset_all, serve
 from lab import BLACKHOLE_IP, WAN_IP2
 from namespaces import Failed, wait_for
 from netio import check_equal
@@ -21,10 +21,10 @@ FEW_DESCRIPTORS = ("prlimit", "--nofile=256:256")
 
 def descriptors(scene):
     """Connections and datagram sockets, each more than the program may have descriptors."""
-    serve(scene)
+    port = port_of(serve(scene))
     count = 1_000
     with RawGuest(scene.guest, answering) as raw:
-        open_connections(scene, count, WAN_IP2, PORT, rate=2_000)
+        open_connections(scene, count, WAN_IP2, port, rate=2_000)
         raw.wait_settled(count * 9 // 10)
         opened, refused = len(raw.opened), len(raw.reset - raw.opened.keys())
         scene.flood([frames.ipv4(frames.UDP, frames.udp(1024, 9, b"x"), BLACKHOLE_IP)], count, "vary",
@@ -108,10 +108,10 @@ def races(scene):
 
 def sigterm(scene):
     """With thousands of connections the end takes no longer."""
-    serve(scene)
+    port = port_of(serve(scene))
     count = scene.choose(1_000, 4_000)
     with RawGuest(scene.guest, answering) as raw:
-        open_connections(scene, count, WAN_IP2, PORT, rate=RATE // 4)
+        open_connections(scene, count, WAN_IP2, port, rate=RATE // 4)
         raw.wait_settled(count)
         begin = time.monotonic()
         scene.program.signal(signal.SIGTERM)

@@ -39,6 +39,8 @@ def malformed(scene):
     scene.flood(prefixes, len(prefixes), "vary")
     count = scene.choose(40_000, 10_000_000)
     sent, rate = scene.flood(whole, count, "mutate", 65521 + 14)
+    for reason in ("bad_ip_header", "bad_transport_header", "bad_checksum", "unknown_type", "bad_arp"):
+        scene.expect_dropped(reason)
     return f"{len(prefixes)} prefixes and {sent:,} mutations of {len(whole)} frames, {rate:,.0f}/s"
 
 
@@ -48,6 +50,7 @@ def udp_flows(scene):
     rate, seconds = scene.choose((5_000, 2), (10_000, 10))
     sent, reached = scene.flood([template], rate * seconds, "vary", f"{frames.SOURCE_PORT}:2:count",
                                 f"{frames.IPV4_SOURCE + 2}:2:random", rate=rate)
+    scene.expect_counted("udp", "evicted", sent // 10)
     return f"{sent:,} source ports, {reached:,.0f}/s"
 
 
@@ -63,6 +66,8 @@ def fragments(scene):
     overlapping = [frames.ipv4(UDP, frames.udp(4000, 4001, bytes(64)), WAN_IP3, fragment=MORE_FRAGMENTS),
                    frames.ipv4(UDP, bytes(64), WAN_IP3, fragment=8)]
     pairs, _ = scene.flood(overlapping, count // 5, "vary", f"{IPV4_ID}:2:count", rate=10_000)
+    scene.expect_counted("reassembly", "evicted", sent // 2)
+    scene.expect_counted("reassembly", "conflicting")
     return f"{sent:,} first fragments, {rate:,.0f}/s; {pairs:,} overlapping ones"
 
 
@@ -80,6 +85,7 @@ def neighbours(scene):
         sent += scene.flood([template], count // 3, "vary", *fields, rate=rate)[0]
     macs, _ = scene.flood([frames.dhcp_discover(ATTACKER_MAC)], scene.choose(2_000, 10_000), "vary",
                           f"{frames.MAC_SOURCE + 2}:4:count", f"{frames.DHCP_CHADDR + 2}:4:count", rate=rate)
+    scene.expect_counted("dhcp", "exhausted", macs // 2)
     return f"{sent:,} ARP and neighbour discovery entries, {macs:,} DHCP clients"
 
 

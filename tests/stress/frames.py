@@ -63,6 +63,10 @@ def mss(value):
     return struct.pack("!BBH", 2, 4, value)
 
 
+def window_scale(shift):
+    return struct.pack("!BBBB", 1, 3, 3, shift)
+
+
 def echo_request(kind, payload=b"stress"):
     return struct.pack("!BBHHH", kind, 0, 0, 1, 1) + payload
 

@@ -21,6 +21,8 @@ class Bounds:
     share: float = 0.05  # of what was there before
     # A question of the probe and its ping may be under way: a descriptor each.
     descriptors: int = 4
+    # Of each kind: the probe's own connection, question and ping.
+    held: int = 1
     # What the tables of 16,384 flows keep of their room when they are empty again: slots, free lists, handles. A
     # leak of one flow in ten shows all the same.
     rss: float = 1 * MIB
@@ -36,7 +38,8 @@ SANITIZED = dataclasses.replace(SHORT, rss_peak=float("inf"), rss=float("inf"))
 
 def left_behind(before, after, cpu, bounds):
     """What of the attack is still there: a list of complaints. `cpu`: seconds per second."""
-    complaints = []
+    complaints = [f"{held} {name}, {before.held[name]} before" for name, held in after.held.items()
+                  if held > before.held[name] + bounds.held]
     allowed = before.descriptors * (1 + bounds.share) + bounds.descriptors
     if after.descriptors > allowed:
         complaints.append(f"{after.descriptors} descriptors, {before.descriptors} before")
@@ -75,10 +78,11 @@ def watch(trials):
 
 
 class Trial:
-    def __init__(self, attack, tools, full, bounds):
+    def __init__(self, attack, lab, tools, full, bounds):
         self.attack, self._bounds = attack, bounds
         self.figures, self.problems = "", []
-        self._scene = Scene(tools, full, *attack.options, before=attack.before)
+        options = attack.options if full else (*attack.options, *attack.short_options)
+        self._scene = Scene(lab, tools, full, *options, before=attack.before)
         self._stack = contextlib.ExitStack()
         self._done = False
 
@@ -88,6 +92,8 @@ class Trial:
         with self._reporting(), contextlib.ExitStack() as stack:
             stack.enter_context(self._scene)
             self.figures = self.attack.run(self._scene)
+            if not self.attack.ends:
+                self._scene.expect_within_limits()
             self._done = True
             if not self.attack.ends:
                 self._stack = stack.pop_all()
@@ -140,7 +146,7 @@ class Trial:
                 f"{scene.before.descriptors}, {self._after.descriptors}"]
 
     def log(self):
-        return "\n".join(program.log() for program in self._scene.lab.programs)
+        return self._scene.program.log() if self._scene.program else ""
 
 
 HEAD = ["Attack", "what was done", "echo p99", "DNS, ping: longest", "RSS before, peak, after",
