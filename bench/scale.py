@@ -145,10 +145,21 @@ class Scale:
                 "cost": ours, "ratio": ours / alone}
 
     def churn(self, count):
-        """Opens and closes connections one after the other."""
-        for _ in range(count):
-            with connect(self.guest, *self.address):
-                pass
+        """Opens and closes connections one after the other. The server closes first, so that the guest and the host
+        have their ports back at once."""
+        self.lab.host.sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+        with listener(self.lab.wan) as door:
+            closer = threading.Thread(target=accept_and_close, args=(door, count), daemon=True)
+            closer.start()
+            for _ in range(count):
+                with connect(self.guest, self.address[0], door.getsockname()[1]) as client:
+                    client.recv(1)
+            closer.join()
+
+
+def accept_and_close(door, count):
+    for _ in range(count):
+        door.accept()[0].close()
 
 
 def costs(scales, trips):
@@ -247,6 +258,7 @@ def main():
     for name, make in (() if options.only_ours else (("slirp4netns", SlirpLike), ("pasta", Pasta))):
         if path := shutil.which(name):
             results[name] = run(path, make, options)
+    print(table(results), flush=True)
     churn = run_churn(options)
     text = "\n\n".join([METHOD.format(idle=IDLE_SECONDS, trips=options.trips), table(results), told(churn)]) + "\n"
     print(text)

@@ -2,7 +2,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import struct
 import subprocess
@@ -31,17 +30,18 @@ class Vitals:
     descriptors: int
     rss: int
     rss_peak: int
-    cpu: float  # seconds since its start
+    cpu: float     # seconds on a processor since its start
+    waited: float  # seconds in which it could have used one that others had
     held: dict
 
     @classmethod
     def of(cls, program, stats):
         with open(f"/proc/{program.pid}/status", encoding="ascii", errors="replace") as file:
             status = file.read()
-        with open(f"/proc/{program.pid}/stat", encoding="ascii", errors="replace") as file:
-            ticks = file.read().rsplit(")", 1)[1].split()[11:13]
+        with open(f"/proc/{program.pid}/schedstat", encoding="ascii") as file:
+            cpu, waited = (int(text) / 1e9 for text in file.read().split()[:2])
         rss, peak = (int(re.search(rf"^{key}:\s+(\d+)", status, re.MULTILINE)[1]) * 1024 for key in ("VmRSS", "VmHWM"))
-        return cls(program.descriptors(), rss, peak, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"),
+        return cls(program.descriptors(), rss, peak, cpu, waited,
                    {name: stats["in_use"][name] for name in HELD})
 
 

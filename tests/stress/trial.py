@@ -91,14 +91,21 @@ class Trial:
         begin = time.monotonic()
         with self._reporting(), contextlib.ExitStack() as stack:
             stack.enter_context(self._scene)
+            attacked = time.monotonic()
             self.figures = self.attack.run(self._scene)
             if not self.attack.ends:
                 self._scene.expect_within_limits()
+                self._measure_work(time.monotonic() - attacked)
             self._done = True
             if not self.attack.ends:
                 self._stack = stack.pop_all()
         self._end = time.monotonic()
         self.seconds = self._end - begin
+
+    def _measure_work(self, seconds):
+        """In percent of a processor."""
+        before, now = self._scene.before, self._scene.vitals()
+        self._work = [100 * (now.cpu - before.cpu) / seconds, 100 * (now.waited - before.waited) / seconds]
 
     @property
     def waits(self):
@@ -137,9 +144,9 @@ class Trial:
     def row(self):
         """For the table: attack, figures, and what it cost."""
         if not self.waits:
-            return [self.attack.name, self.figures, "–", "–", "–", "–"]
+            return [self.attack.name, self.figures, *["–"] * (len(HEAD) - 2)]
         scene, delays = self._scene, self._scene.probe.delays
-        return [self.attack.name, self.figures,
+        return [self.attack.name, self.figures, "{:.0f}, {:.0f} %".format(*self._work),
                 f"{1000 * percentile(delays['echo'], 0.99):.0f} ms",
                 f"{1000 * max(delays['dns'], default=0):.0f}, {1000 * max(delays['ping'], default=0):.0f} ms",
                 f"{scene.before.rss / MIB:.1f}, {self._after.rss_peak / MIB:.1f}, {self._after.rss / MIB:.1f} MiB",
@@ -149,5 +156,5 @@ class Trial:
         return self._scene.program.log() if self._scene.program else ""
 
 
-HEAD = ["Attack", "what was done", "echo p99", "DNS, ping: longest", "RSS before, peak, after",
+HEAD = ["Attack", "what was done", "processor: used, waited for", "echo p99", "DNS, ping: longest", "RSS before, peak, after",
         "descriptors before, after"]

@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from scene import MIB, Vitals  # noqa: E402 (the path above comes first)
 from trial import FULL, discontent, left_behind  # noqa: E402
 
-BEFORE = Vitals(descriptors=11, rss=5 * MIB, rss_peak=5 * MIB, cpu=0.1, held={"tcp_flows": 1, "frame_buffers": 0})
+BEFORE = Vitals(descriptors=11, rss=5 * MIB, rss_peak=5 * MIB, cpu=0.1, waited=0.0,
+                held={"tcp_flows": 1, "frame_buffers": 0})
 QUIET = {"echo": [0.001] * 1000, "dns": [0.01] * 100, "ping": [0.01] * 100}
 
 
