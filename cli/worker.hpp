@@ -10,6 +10,7 @@
 #include "cli/api_server.hpp"
 #include "cli/guest.hpp"
 #include "cli/options.hpp"
+#include "cli/stats_json.hpp"
 #include "nat/gateway.hpp"
 #include "nat/host_sockets.hpp"
 #include "netns/monitor.hpp"
@@ -58,6 +59,7 @@ class Worker {
   void on_message(const netns::MonitorMessage& message);
   void set_outbound(bool is_v4, nat::OutboundFamily outbound);
   void on_port_closed();
+  [[nodiscard]] StatsSnapshot take_stats() const;
 
   sys::Log& log_;
   Serves serves_;
@@ -65,6 +67,7 @@ class Worker {
   netns::Monitor monitor_;
   GuestPort port_;
   nat::HostSockets host_;
+  const unsigned most_descriptors_;
   nat::Gateway gateway_;
   sys::Fd signals_;
   sys::Fd exit_fd_;

@@ -5,6 +5,7 @@
 // an event may still name is destroyed before the end of its turn, so handlers need no care about order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -70,6 +71,8 @@ class EventLoop {
   // The same for a descriptor that is about to be closed, which makes the kernel forget it by itself.
   void forget(int fd) noexcept;
 
+  [[nodiscard]] std::size_t watched() const noexcept { return watched_; }
+
   void add_turn_hook(TurnHook& hook) { hooks_.push_back(&hook); }
 
   [[nodiscard]] TimerQueue& timers() noexcept { return timers_; }
@@ -99,6 +102,7 @@ class EventLoop {
   Graveyard graveyard_;
   Fd epoll_;
   std::vector<Slot> slots_;
+  std::size_t watched_ = 0;
   std::vector<TurnHook*> hooks_;
   bool busy_ = false;  // a hook has work left
   bool stopped_ = false;
