@@ -114,11 +114,13 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       most_descriptors_(netns::raise_descriptor_limit()),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
                gateway_config(options, most_descriptors_)),
+      heap_trimmer_(loop_->timers(), loop_->graveyard(), sys::trim_heap),
       recommended_guest_(nat::guest_address(options.cidr)) {
   if (options.enable_ipv6) {
     recommended_guest6_ = nat::guest_address(options.cidr6);
   }
   loop_->add_turn_hook(gateway_);
+  loop_->add_turn_hook(heap_trimmer_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }
 

@@ -16,6 +16,7 @@
 #include "netns/monitor.hpp"
 #include "netns/sys/clock.hpp"
 #include "netns/sys/event_loop.hpp"
+#include "netns/sys/heap_trimmer.hpp"
 #include "netns/sys/log.hpp"
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
@@ -69,6 +70,7 @@ class Worker {
   nat::HostSockets host_;
   const unsigned most_descriptors_;
   nat::Gateway gateway_;
+  sys::HeapTrimmer heap_trimmer_;
   sys::Fd signals_;
   sys::Fd exit_fd_;
   sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};

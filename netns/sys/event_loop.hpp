@@ -48,11 +48,17 @@ class Buried {
 // Where objects go that must live until the end of the turn.
 class Graveyard {
  public:
-  void bury(std::unique_ptr<Buried> corpse) { corpses_.push_back(std::move(corpse)); }
+  void bury(std::unique_ptr<Buried> corpse) {
+    corpses_.push_back(std::move(corpse));
+    ++buried_;
+  }
   void clear() noexcept;
+  // How many there ever were.
+  [[nodiscard]] std::uint64_t buried() const noexcept { return buried_; }
 
  private:
   std::vector<std::unique_ptr<Buried>> corpses_;
+  std::uint64_t buried_ = 0;
 };
 
 class EventLoop {

@@ -3,8 +3,8 @@
     guest netns --tap0--> [PROGRAM in the host netns] --veth--> wan netns (plays the internet)
 
 Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process,
-so any number of labs can run side by side. A holder reads from a pipe of ours and ends with it,
-hence a lab vanishes even when its test is killed. PROGRAM never runs in the machine's own network
+so any number of labs can run side by side. A holder reads from a pipe of ours and ends with it, and the
+runner is the first process of a PID namespace, hence a lab vanishes even when its test is killed. PROGRAM never runs in the machine's own network
 namespace, and it sees a private /etc and a private /dev/net/tun, so the machine is left as it was.
 """
 import atexit
@@ -253,9 +253,10 @@ class Lab:
             self.host.run("ip", "netns", "del", name, check=False)
 
     def program_command(self, argv, before, program):
-        """The whole command line: host's namespaces, an ordinary descriptor limit, the user, the program."""
+        """The whole command line: host's namespaces, an ordinary descriptor limit, what a test puts before (another
+        limit, for one), the user, the program."""
         user = as_user(self.user)[:-1] if self.user is not None else ["setpriv"]
-        return self.host.command([*before, "prlimit", "--nofile=1024:", "--",
+        return self.host.command(["prlimit", "--nofile=1024:", "--", *before,
                                   *user, "--pdeathsig", "KILL", "--", program, *argv])
 
     def launch(self, *argv, **options):
