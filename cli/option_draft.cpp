@@ -49,6 +49,15 @@ Check take_count(std::size_t& into, std::string_view name, const std::string& va
   return kFine;
 }
 
+Check take_keepalive(sys::Duration& into, const std::string& value) {
+  const std::optional<int> seconds = parse_integer(value, 0, kMaxInt);
+  if (!seconds) {
+    return complaint(fmt::format("tcp-keepalive must be a number of seconds, 0 for never, not {}", value));
+  }
+  into = std::chrono::seconds(*seconds);
+  return kFine;
+}
+
 Check take_userns_path(Options& options, const std::string& value) {
   if (!exists(value)) {
     return complaint_with_usage(fmt::format("userns path doesn't exist: {}", value));
@@ -122,6 +131,11 @@ Check take_option(Draft& draft, OptionId id, const std::string& value) {
       return take_count(options.limits.tcp_attempts, "max-tcp-attempts", value);
     case OptionId::max_udp_flows:
       return take_count(options.limits.udp_flows, "max-udp-flows", value);
+    case OptionId::memory_limit:
+      draft.memory_limit = value;
+      break;
+    case OptionId::tcp_keepalive:
+      return take_keepalive(options.limits.tcp_keepalive, value);
     case OptionId::help:
       return only_usage(EXIT_SUCCESS);
     case OptionId::version:
@@ -196,6 +210,7 @@ Check take_values(Draft& draft) {
       ending ? ending : parse_given(draft.outbound_addr, parse_outbound_addr, draft.options.outbound_addr);
   ending =
       ending ? ending : parse_given(draft.outbound_addr6, parse_outbound_addr6, draft.options.outbound_addr6);
+  ending = ending ? ending : parse_given(draft.memory_limit, parse_memory_limit, draft.options.limits.memory);
   return ending ? ending : parse_given(draft.macaddress, parse_mac_address, draft.options.macaddress);
 }
 

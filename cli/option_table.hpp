@@ -36,6 +36,8 @@ enum class OptionId : std::uint8_t {
   max_tcp_flows,
   max_tcp_attempts,
   max_udp_flows,
+  memory_limit,
+  tcp_keepalive,
   help,
   version,
 };

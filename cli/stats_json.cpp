@@ -39,6 +39,10 @@ const char* name_of(stack::DropReason reason) noexcept {
   return "?";
 }
 
+std::int64_t whole_seconds(sys::Duration time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+}
+
 Json limits(const StatsSnapshot& snapshot) {
   const nat::Limits& l = snapshot.network.limits;
   return {{"tcp_flows", l.tcp_flows},
@@ -47,6 +51,7 @@ Json limits(const StatsSnapshot& snapshot) {
           {"udp_forward_sessions", nat::UdpForwards::kMostSessions},
           {"ping_flows", l.ping_flows},
           {"dns_questions", l.dns_questions},
+          {"dns_question_bytes", nat::DnsForwarder::kMostBytes},
           {"dns_spare_sockets", l.dns_spare},
           {"forward_ports", nat::PortForwards::kMostPorts},
           {"neighbours", stack::Neighbours::kMost},
@@ -54,6 +59,10 @@ Json limits(const StatsSnapshot& snapshot) {
           {"dhcp_leases", nat::DhcpLeases::kSize},
           {"reassembly_datagrams", stack::Reassembly::kMostDatagrams},
           {"reassembly_bytes", stack::Reassembly::kMostBytes},
+          {"memory_bytes", l.memory},
+          {"tcp_keepalive_seconds", whole_seconds(l.tcp_keepalive)},
+          {"tcp_half_closed_seconds", whole_seconds(nat::TcpFlow::kHalfClosedTime)},
+          {"icmp_errors_per_second", stack::GuestLink::kIcmpErrors},
           {"api_clients", ApiServer::kMaxClients},
           {"descriptors", snapshot.most_descriptors}};
 }
@@ -74,6 +83,8 @@ Json in_use(const StatsSnapshot& snapshot) {
           {"dhcp6_leases", u.dhcp6_leases},
           {"reassembly_datagrams", u.reassembly_datagrams},
           {"reassembly_bytes", u.reassembly_bytes},
+          {"memory_bytes", u.memory},
+          {"memory_peak_bytes", u.memory_peak},
           {"frame_buffers", u.frame_buffers},
           {"unused_frame_buffers", u.unused_frame_buffers},
           {"descriptors", snapshot.descriptors}};
@@ -84,19 +95,33 @@ Json frames(const nat::Stats& stats) {
   for (std::size_t i = 0; i < stats.frames.dropped.size(); ++i) {
     dropped[name_of(static_cast<stack::DropReason>(i))] = stats.frames.dropped.at(i);
   }
-  return {{"received", stats.frames.frames},     {"sent", stats.link.frames},
-          {"sent_bytes", stats.link.bytes},      {"lost", stats.link.lost},
-          {"fragmented", stats.link.fragmented}, {"denied", stats.frames.denied},
-          {"unserved", stats.frames.unserved},   {"dropped", std::move(dropped)}};
+  return {{"received", stats.frames.frames},
+          {"sent", stats.link.frames},
+          {"sent_bytes", stats.link.bytes},
+          {"lost", stats.link.lost},
+          {"fragmented", stats.link.fragmented},
+          {"icmp_errors", stats.link.icmp_errors},
+          {"icmp_errors_limited", stats.link.icmp_errors_limited},
+          {"denied", stats.frames.denied},
+          {"unserved", stats.frames.unserved},
+          {"dropped", std::move(dropped)}};
 }
 
 Json tcp(const nat::Stats& stats) {
   return {{"opened", stats.tcp.opened},
           {"refused_full", stats.tcp.refused_full},
           {"attempts_evicted", stats.tcp.attempts_evicted},
+          {"attempts_timed_out", stats.tcp.attempts_timed_out},
+          {"half_closed_ended", stats.tcp.half_closed_ended},
+          {"keepalive_probes", stats.tcp.keepalive_probes},
+          {"keepalive_ended", stats.tcp.keepalive_ended},
+          {"reads_paused", stats.tcp.reads_paused},
+          {"windows_withheld", stats.segments.windows_withheld},
+          {"segments_trimmed", stats.segments.trimmed},
           {"denied", stats.tcp.denied},
           {"segments", stats.segments.segments},
           {"segments_challenged", stats.segments.challenged},
+          {"challenges_limited", stats.segments.challenges_limited},
           {"segments_refused", stats.segments.refused}};
 }
 

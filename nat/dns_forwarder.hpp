@@ -26,6 +26,8 @@ namespace l4n::nat {
 
 class DnsForwarder {
  public:
+  // Of all questions that wait for their answer.
+  static constexpr std::size_t kMostBytes = 1024 * 1024;
   static constexpr sys::Duration kTryTime = std::chrono::milliseconds(1500);
   static constexpr unsigned kRounds = 2;
   // How long a socket waits for another question at least.
@@ -67,6 +69,7 @@ class DnsForwarder {
   [[nodiscard]] std::unique_ptr<HostDatagram> take_spare(const sys::Endpoint& asker,
                                                          const HostTarget& server) noexcept;
   void sweep() noexcept;
+  void make_room(std::size_t bytes) noexcept;
   void evict_oldest() noexcept;
   void bury(Question& question) noexcept;
 
@@ -78,6 +81,7 @@ class DnsForwarder {
   const std::size_t most_questions_;
   const std::size_t most_spare_;  // sockets that wait for another question
   Slab<Question> questions_;
+  std::size_t bytes_ = 0;     // of these
   std::deque<Handle> order_;  // oldest first; may name questions that are answered
   std::list<Spare> spare_;    // the one kept last is first
   sys::MemberTimer<DnsForwarder> sweep_alarm_{*this, &DnsForwarder::sweep};

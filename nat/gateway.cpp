@@ -18,12 +18,13 @@ constexpr std::size_t kBytesPerTurn = 1024 * 1024;
 
 Gateway::Gateway(const Environment& e, const Config& config)
     : policy_(config.policy),
-      limits_(config.limits),
+      limits_(within_memory(config.limits)),
       graveyard_(e.graveyard),
       log_(e.log),
       port_(e.port),
-      link_(e.port, config.mtu),
-      guest_tcp_(link_, e.timers, e.clock, policy_.gateway()),
+      link_(e.port, config.mtu, &e.clock),
+      memory_(limits_.memory, limits_.tcp_flows),
+      guest_tcp_(link_, e.timers, e.clock, memory_, policy_.gateway()),
       neighbours_(link_, e.timers, policy_.gateway(), kRouterAddress),
       reassembly_(guest_tcp_.buffers(), e.timers),
       router_(link_, neighbours_, e.timers, policy_),

@@ -27,6 +27,7 @@
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
 #include "stack/ingress.hpp"
+#include "stack/memory_budget.hpp"
 #include "stack/neighbours.hpp"
 #include "stack/reassembly.hpp"
 
@@ -89,6 +90,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const Dhcp6Server* dhcp6() const noexcept { return dhcp6_ ? &*dhcp6_ : nullptr; }
   [[nodiscard]] const PortForwards& port_forwards() const noexcept { return forwards_; }
   [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
+  [[nodiscard]] const stack::MemoryBudget& memory() const noexcept { return memory_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
@@ -113,6 +115,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   sys::Log& log_;
   stack::FramePort& port_;
   stack::GuestLink link_;
+  stack::MemoryBudget memory_;
   stack::GuestTcp guest_tcp_;
   stack::Neighbours neighbours_;
   stack::Reassembly reassembly_;

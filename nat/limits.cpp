@@ -39,4 +39,12 @@ Limits within_descriptors(const Limits& wanted, std::size_t descriptors) noexcep
   return limits;
 }
 
+Limits within_memory(const Limits& wanted) noexcept {
+  constexpr std::size_t kPerFlow = 8 * 1024;  // a quarter of it is guaranteed, half of that in each direction
+  Limits limits = wanted;
+  limits.tcp_flows = std::clamp<std::size_t>(wanted.memory / kPerFlow, 1, wanted.tcp_flows);
+  limits.tcp_attempts = std::min(wanted.tcp_attempts, limits.tcp_flows);
+  return limits;
+}
+
 }  // namespace l4n::nat

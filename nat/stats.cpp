@@ -17,6 +17,8 @@ Stats::Use use_of(const Gateway& gateway) {
   use.neighbours = gateway.neighbours().size();
   use.dhcp_leases = gateway.dhcp().leases().in_use();
   use.dhcp6_leases = gateway.dhcp6() != nullptr ? gateway.dhcp6()->leases().in_use() : 0;
+  use.memory = gateway.memory().in_use();
+  use.memory_peak = gateway.memory().peak();
   use.reassembly_datagrams = gateway.reassembly().pending();
   use.reassembly_bytes = gateway.reassembly().bytes();
   use.frame_buffers = gateway.guest_tcp().buffers().in_use();

@@ -23,6 +23,8 @@ struct Stats {
     std::size_t neighbours = 0;
     std::size_t dhcp_leases = 0;
     std::size_t dhcp6_leases = 0;
+    std::size_t memory = 0;
+    std::size_t memory_peak = 0;
     std::size_t reassembly_datagrams = 0;
     std::size_t reassembly_bytes = 0;
     std::size_t frame_buffers = 0;

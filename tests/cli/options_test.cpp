@@ -194,11 +194,52 @@ TEST_CASE("options: what abbreviates --macaddress is not taken for --max-tcp-flo
   }
 }
 
+TEST_CASE("options: what abbreviates --target-type is not taken for --tcp-keepalive") {
+  CHECK(good("prog --t=bess /s").target_type == TargetType::bess);
+}
+
+TEST_CASE("options: sizes") {
+  struct Row {
+    std::string text;
+    std::size_t size;  // 0: refused
+  };
+  const std::vector<Row> rows = {
+      {"1048576", 1048576},
+      {"1024K", 1048576},
+      {"1M", 1048576},
+      {"192m", 192U << 20U},
+      {"1G", 1U << 30U},
+      {"2097153", 2097153},
+      {"1048575", 0},
+      {"1023K", 0},
+      {"0", 0},
+      {"", 0},
+      {"M", 0},
+      {"-1M", 0},
+      {"1.5M", 0},
+      {"1 M", 0},
+      {" 1M", 0},
+      {"1MiB", 0},
+      {"1T", 0},
+      {"16777216G", 0},
+      {"99999999999999999999", 0},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    const auto size = parse_memory_limit(row.text);
+    CHECK(size.has_value() == (row.size != 0));
+    CHECK((size ? *size : 0) == row.size);
+  }
+}
+
 TEST_CASE("options: limits") {
   CHECK(good("prog --max-tcp-flows=1 1 t").limits.tcp_flows == 1);
   CHECK(good("prog --max-tcp-flows=1048576 1 t").limits.tcp_flows == 1048576);
   CHECK(good("prog --max-tcp-attempts 7 1 t").limits.tcp_attempts == 7);
   CHECK(good("prog --max-udp-flows=100 1 t").limits.udp_flows == 100);
+  CHECK(good("prog --tcp-keepalive=60 1 t").limits.tcp_keepalive == std::chrono::seconds(60));
+  CHECK(good("prog --tcp-keepalive=0 1 t").limits.tcp_keepalive == sys::Duration::zero());
+  CHECK(good("prog --memory-limit=64M 1 t").limits.memory == std::size_t{64} << 20U);
   const std::string form = " must be a number from 1 to 1048576, not ";
   check_all_refused({
       {"prog --max-tcp-flows=0 1 t", "max-tcp-flows" + form + "0", false},
@@ -208,6 +249,12 @@ TEST_CASE("options: limits") {
       {"prog --max-tcp-flows=many 1 t", "max-tcp-flows" + form + "many", false},
       {"prog --max-tcp-attempts=-1 1 t", "max-tcp-attempts" + form + "-1", false},
       {"prog --max-udp-flows= 1 t", "max-udp-flows" + form, false},
+      {"prog --tcp-keepalive=-1 1 t", "tcp-keepalive must be a number of seconds, 0 for never, not -1",
+       false},
+      {"prog --tcp-keepalive=2h 1 t", "tcp-keepalive must be a number of seconds, 0 for never, not 2h",
+       false},
+      {"prog --memory-limit=lots 1 t", "memory-limit must be a size of at least 1M, such as 192M, not lots",
+       false},
   });
 }
 

@@ -141,15 +141,38 @@ const std::vector<Row>& rows() {
        [](StatsSnapshot& s, std::uint64_t n) { s.network.frames.dropped[9] = n; }},
       {"/frames/dropped/ip_option",
        [](StatsSnapshot& s, std::uint64_t n) { s.network.frames.dropped[10] = n; }},
+      {"/limits/memory_bytes", [](StatsSnapshot& s, std::uint64_t n) { s.network.limits.memory = n; }},
+      {"/limits/tcp_keepalive_seconds",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.limits.tcp_keepalive = std::chrono::seconds(n); }},
+      {"/in_use/memory_bytes", [](StatsSnapshot& s, std::uint64_t n) { s.network.in_use.memory = n; }},
+      {"/in_use/memory_peak_bytes",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.in_use.memory_peak = n; }},
+      {"/frames/icmp_errors", [](StatsSnapshot& s, std::uint64_t n) { s.network.link.icmp_errors = n; }},
+      {"/frames/icmp_errors_limited",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.link.icmp_errors_limited = n; }},
+      {"/tcp/attempts_timed_out",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.attempts_timed_out = n; }},
+      {"/tcp/half_closed_ended",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.half_closed_ended = n; }},
+      {"/tcp/keepalive_probes",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.keepalive_probes = n; }},
+      {"/tcp/keepalive_ended", [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.keepalive_ended = n; }},
+      {"/tcp/reads_paused", [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.reads_paused = n; }},
+      {"/tcp/windows_withheld",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.segments.windows_withheld = n; }},
+      {"/tcp/segments_trimmed", [](StatsSnapshot& s, std::uint64_t n) { s.network.segments.trimmed = n; }},
+      {"/tcp/challenges_limited",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.segments.challenges_limited = n; }},
   };
   return all;
 }
 
 // Limits that nobody can change.
-const std::vector<std::string> kFixed = {"/limits/udp_forward_sessions", "/limits/forward_ports",
-                                         "/limits/neighbours",           "/limits/tcp_time_wait",
-                                         "/limits/dhcp_leases",          "/limits/reassembly_datagrams",
-                                         "/limits/reassembly_bytes",     "/limits/api_clients"};
+const std::vector<std::string> kFixed = {
+    "/limits/udp_forward_sessions",    "/limits/forward_ports",         "/limits/neighbours",
+    "/limits/tcp_time_wait",           "/limits/dhcp_leases",           "/limits/reassembly_datagrams",
+    "/limits/reassembly_bytes",        "/limits/api_clients",           "/limits/dns_question_bytes",
+    "/limits/tcp_half_closed_seconds", "/limits/icmp_errors_per_second"};
 
 }  // namespace
 

@@ -5,6 +5,7 @@ import errno
 import re
 import socket
 import struct
+import sys
 import threading
 
 import runner
@@ -19,7 +20,8 @@ PMTUDISC_DO = 2
 SOL_UDP, UDP_SEGMENT = 17, 103
 IP_OPTIONS = {  # numbers of <linux/in.h> and <linux/in6.h>
     "ttl": (socket.IP_TTL, socket.IPV6_UNICAST_HOPS), "mtu_discover": (10, 23), "mtu": (14, 24),
-    "receive_errors": (11, 25), "receive_ttl": (12, socket.IPV6_RECVHOPLIMIT)}
+    "receive_errors": (11, 25), "receive_ttl": (12, socket.IPV6_RECVHOPLIMIT),
+    "tos": (socket.IP_TOS, socket.IPV6_TCLASS), "receive_tos": (socket.IP_RECVTOS, socket.IPV6_RECVTCLASS)}
 
 
 def ip_option(sock, name):
@@ -239,16 +241,22 @@ def larger_than_any_real_link(lab):
         check_echo(client, (lab.net.wan, port), 20000)
 
 
-@case(ipv6=True)
-def ttl_is_passed_on(lab):
-    guest, _ = lab.guest_with_network()
-    with udp(lab.wan, lab.net.wan) as server, udp(guest) as client:
-        server.setsockopt(*ip_option(server, "receive_ttl"), 1)
-        for ttl in (64, 40, 200):
-            client.setsockopt(*ip_option(client, "ttl"), ttl)
-            client.sendto(b"x", (lab.net.wan, server.getsockname()[1]))
-            control = server.recvmsg(100, 64)[1]
-            check_equal(struct.unpack("i", control[0][2])[0], ttl - 1, "TTL at the server")
+def passed_on_case(option, values, arrives):
+    """A field of the IP header that the guest chooses, as the server sees it."""
+    def body(lab):
+        guest, _ = lab.guest_with_network()
+        with udp(lab.wan, lab.net.wan) as server, udp(guest) as client:
+            server.setsockopt(*ip_option(server, f"receive_{option}"), 1)
+            for value in values:
+                client.setsockopt(*ip_option(client, option), value)
+                client.sendto(b"x", (lab.net.wan, server.getsockname()[1]))
+                seen = server.recvmsg(100, 64)[1][0][2]  # a byte in IPv4's TOS, else an int
+                check_equal(int.from_bytes(seen, sys.byteorder), arrives(value), f"{option} at the server")
+    return body
+
+
+case(passed_on_case("ttl", (64, 40, 200), lambda ttl: ttl - 1), name="ttl_is_passed_on", ipv6=True)
+case(passed_on_case("tos", (0, 0x28, 0xB8), lambda tos: tos), name="tos_is_passed_on", ipv6=True)
 
 
 @case

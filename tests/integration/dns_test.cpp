@@ -259,6 +259,20 @@ TEST_CASE("the oldest question makes room when there are too many") {
   CHECK(r.w.others.empty());
 }
 
+TEST_CASE("the oldest question makes room when all together are too large") {
+  Resolving r;
+  const std::string padding(60'000, 'x');
+  for (std::uint16_t i = 0; i < 30; ++i) {
+    r.w.send_udp({kDnsAddress, 53}, message(i, 0x01, padding));
+    r.w.settle();
+  }
+  constexpr std::size_t kFit = nat::DnsForwarder::kMostBytes / 60'025;
+  CHECK(r.w.gateway->dns().pending() == kFit);
+  CHECK(r.w.gateway->dns().counters().evicted == 30 - kFit);
+  CHECK(r.w.host.datagram(29 - kFit).closed());
+  CHECK_FALSE(r.w.host.datagram(30 - kFit).closed());
+}
+
 TEST_CASE("new servers count from the next question on") {
   Resolving r;
   ask(r.w, query(1));

@@ -56,6 +56,34 @@ TEST_CASE("limits: what is wanted fits in, or is scaled down") {
   }
 }
 
+TEST_CASE("limits: as many TCP flows as the memory carries") {
+  struct Row {
+    std::size_t memory;
+    std::size_t wanted;
+    std::size_t flows;
+    std::size_t attempts;
+  };
+  constexpr std::size_t kMiB = 1024 * 1024;
+  const std::vector<Row> rows = {
+      {192 * kMiB, 16384, 16384, 1024},
+      {192 * kMiB, 100'000, 24576, 1024},
+      {16 * kMiB, 16384, 2048, 1024},
+      {kMiB, 16384, 128, 128},
+      {kMiB, 10, 10, 10},
+      {1, 16384, 1, 1},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.memory);
+    CAPTURE(row.wanted);
+    Limits wanted = with_flows(row.wanted, 4096);
+    wanted.memory = row.memory;
+    const Limits got = within_memory(wanted);
+    CHECK(got.tcp_flows == row.flows);
+    CHECK(got.tcp_attempts == row.attempts);
+    CHECK(got.udp_flows == 4096);
+  }
+}
+
 TEST_CASE("limits: never more than there are descriptors") {
   for (std::size_t descriptors = 16; descriptors < 70'000; descriptors = descriptors * 5 / 4) {
     CAPTURE(descriptors);
