@@ -85,12 +85,15 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
 };
 
 DnsForwarder::DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
-                           sys::Graveyard& graveyard) noexcept
+                           sys::Graveyard& graveyard, std::size_t most_questions,
+                           std::size_t most_spare) noexcept
     : link_(link),
       host_(host),
       resolvers_(resolvers),
       timers_(timers),
       graveyard_(graveyard),
+      most_questions_(most_questions),
+      most_spare_(most_spare),
       sweep_timer_(timers, sweep_alarm_) {}
 
 DnsForwarder::~DnsForwarder() = default;
@@ -99,7 +102,7 @@ void DnsForwarder::on_datagram(const stack::UdpDatagram& datagram) {
   if (!is_dns_query(datagram.payload)) {
     return;
   }
-  if (questions_.size() >= kMostQuestions) {
+  if (questions_.size() >= most_questions_) {
     evict_oldest();
   }
   ++counters_.questions;
@@ -118,7 +121,7 @@ void DnsForwarder::Spare::on_host_event() noexcept {
 
 void DnsForwarder::keep(const sys::Endpoint& asker, const HostTarget& server,
                         std::unique_ptr<HostDatagram> socket) {
-  if (spare_.size() >= kMostSpare) {
+  if (spare_.size() >= most_spare_) {
     spare_.pop_back();
   }
   Spare& spare = spare_.emplace_front();

@@ -26,11 +26,9 @@ namespace l4n::nat {
 
 class DnsForwarder {
  public:
-  static constexpr std::size_t kMostQuestions = 512;
   static constexpr sys::Duration kTryTime = std::chrono::milliseconds(1500);
   static constexpr unsigned kRounds = 2;
-  // Sockets that wait for another question, and how long they do at least.
-  static constexpr std::size_t kMostSpare = 128;
+  // How long a socket waits for another question at least.
   static constexpr sys::Duration kSpareTime = std::chrono::seconds(2);
 
   struct Counters {
@@ -41,7 +39,7 @@ class DnsForwarder {
   };
 
   DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
-               sys::Graveyard& graveyard) noexcept;
+               sys::Graveyard& graveyard, std::size_t most_questions, std::size_t most_spare) noexcept;
   DnsForwarder(const DnsForwarder&) = delete;
   DnsForwarder& operator=(const DnsForwarder&) = delete;
   ~DnsForwarder();
@@ -77,6 +75,8 @@ class DnsForwarder {
   Resolvers& resolvers_;
   sys::TimerQueue& timers_;
   sys::Graveyard& graveyard_;
+  const std::size_t most_questions_;
+  const std::size_t most_spare_;  // sockets that wait for another question
   Slab<Question> questions_;
   std::deque<Handle> order_;  // oldest first; may name questions that are answered
   std::list<Spare> spare_;    // the one kept last is first

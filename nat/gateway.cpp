@@ -18,6 +18,7 @@ constexpr std::size_t kBytesPerTurn = 1024 * 1024;
 
 Gateway::Gateway(const Environment& e, const Config& config)
     : policy_(config.policy),
+      limits_(config.limits),
       graveyard_(e.graveyard),
       log_(e.log),
       port_(e.port),
@@ -28,11 +29,11 @@ Gateway::Gateway(const Environment& e, const Config& config)
       router_(link_, neighbours_, e.timers, policy_),
       resolvers_(e.clock),
       tcp_(link_, guest_tcp_, neighbours_, e.host, resolvers_, e.timers, e.graveyard, e.log, policy_,
-           config.tcp),
-      udp_(link_, guest_tcp_.buffers(), e.host, e.timers, e.graveyard, e.log, policy_, config.udp_flows),
-      icmp_(link_, e.host, e.timers, e.log, policy_),
+           limits_),
+      udp_(link_, guest_tcp_.buffers(), e.host, e.timers, e.graveyard, e.log, policy_, limits_.udp_flows),
+      icmp_(link_, e.host, e.timers, e.log, policy_, limits_.ping_flows),
       dhcp_({policy_.network, config.mtu, policy_.dns}, e.clock),
-      dns_(link_, e.host, resolvers_, e.timers, e.graveyard),
+      dns_(link_, e.host, resolvers_, e.timers, e.graveyard, limits_.dns_questions, limits_.dns_spare),
       udp_forwards_({link_, guest_tcp_.buffers(), neighbours_, e.host, e.timers, policy_}),
       forwards_({e.host, tcp_, udp_forwards_, neighbours_, e.timers, e.log, policy_}) {
   if (policy_.network6) {

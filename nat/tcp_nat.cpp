@@ -73,9 +73,9 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
-  if (flows_.size() >= limits_.flows) {
+  if (flows_.size() >= limits_.tcp_flows) {
     ++counters_.refused_full;
-    log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.flows,
+    log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.tcp_flows,
                  stack::to_string(segment.key));
     link_.send_tcp_reset(segment.packet.source_mac, segment.key.remote(), segment.key.guest(), segment.tcp,
                          segment.payload_size());
@@ -91,7 +91,7 @@ void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget
 
 // Puts a new flow into the table and starts it.
 void TcpNat::begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<TcpFlow> flow) {
-  if (attempts_ >= limits_.attempts) {
+  if (attempts_ >= limits_.tcp_attempts) {
     evict_oldest_attempt();
   }
   TcpFlow& started = flows_.set(handle, std::move(flow));
@@ -104,7 +104,7 @@ void TcpNat::begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<Tcp
 
 void TcpNat::on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen,
                        const sys::Endpoint& guest) {
-  const auto key = flows_.size() < limits_.flows ? free_key(guest, seen) : std::nullopt;
+  const auto key = flows_.size() < limits_.tcp_flows ? free_key(guest, seen) : std::nullopt;
   if (!key) {
     ++counters_.refused_full;
     log_.warning(sys::LogClass::tcp, "no room for a connection from {} to {}", sys::to_string(seen),

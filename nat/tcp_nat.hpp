@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nat/host.hpp"
+#include "nat/limits.hpp"
 #include "nat/policy.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/slab.hpp"
@@ -22,10 +23,6 @@ namespace l4n::nat {
 
 class TcpNat {
  public:
-  struct Limits {
-    std::size_t flows = 16384;
-    std::size_t attempts = 1024;  // flows whose SYN is held
-  };
   struct Counters {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;      // the table was full

@@ -72,6 +72,7 @@ class GuestTcp final {
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t ticking() const noexcept { return ticking_.size(); }
+  [[nodiscard]] std::size_t time_wait() const noexcept { return time_wait_.size(); }
   [[nodiscard]] FrameBufferPool& buffers() noexcept { return buffers_; }
   [[nodiscard]] const FrameBufferPool& buffers() const noexcept { return buffers_; }
 

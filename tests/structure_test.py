@@ -23,7 +23,10 @@ RULES = {
     "stack": {"netns/sys", "stack"},
     "nat": {"netns/sys", "stack", "nat"},
     "cli": {"netns/sys", "netns", "stack", "nat", "cli"},
+    "fuzz": {"netns/sys", "netns", "stack", "nat", "cli", "fuzz", "tests"},
 }
+# Folders that may be used as RULES say, while their own files may include what they want.
+FREE = {"tests"}
 # Headers of libraries -> folders that may include them. Everything else in <> comes with the system.
 LIBRARIES = {
     r"lwip/|netif/|arch/|hooks\.h$": {"stack"},
@@ -40,8 +43,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
 
 def folder_of(path):
-    """The folder of RULES that `path` (relative, as text) lies in, or None."""
-    matches = [folder for folder in RULES if path.startswith(folder + "/")]
+    """The folder of RULES or FREE that `path` (relative, as text) lies in, or None."""
+    matches = [folder for folder in {*RULES, *FREE} if path.startswith(folder + "/")]
     return max(matches, key=len) if matches else None
 
 
@@ -119,6 +122,9 @@ class Structure(unittest.TestCase):
             ("nat/a.cpp", "#include <sys/capability.h>", 1),
             ("cli/a.cpp", '#include "netns/tap.hpp"\n#include "nat/policy.hpp"', 0),
             ("cli/a.cpp", '#include "lwip/ip.h"', 1),
+            ("cli/a.cpp", '#include "tests/support/packets.hpp"', 1),
+            ("nat/a.cpp", '#include "fuzz/engine/input.hpp"', 1),
+            ("fuzz/a.cpp", '#include "nat/policy.hpp"\n#include "tests/support/packets.hpp"', 0),
         ]
         for path, text, count in rows:
             with self.subTest(path=path, text=text):

@@ -84,6 +84,7 @@ TEST_CASE("options: defaults") {
   CHECK_FALSE(o.outbound_addr6.has_value());
   CHECK_FALSE(o.disable_dns);
   CHECK_FALSE(o.macaddress.has_value());
+  CHECK(o.limits == nat::Limits{});
 }
 
 TEST_CASE("options: each option is understood") {
@@ -184,6 +185,30 @@ TEST_CASE("options: what abbreviates --cidr is not taken for --cidr6") {
     const Options o = good("prog --" + name + "=10.9.0.0/16 1 t");
     CHECK(o.cidr == sys::Ipv4Network{sys::make_ipv4(10, 9, 0, 0), 16});
   }
+}
+
+TEST_CASE("options: what abbreviates --macaddress is not taken for --max-tcp-flows") {
+  for (const std::string name : {"ma", "mac"}) {
+    CAPTURE(name);
+    CHECK(good("prog -c --" + name + "=2:0:0:0:0:1 1 t").macaddress.has_value());
+  }
+}
+
+TEST_CASE("options: limits") {
+  CHECK(good("prog --max-tcp-flows=1 1 t").limits.tcp_flows == 1);
+  CHECK(good("prog --max-tcp-flows=1048576 1 t").limits.tcp_flows == 1048576);
+  CHECK(good("prog --max-tcp-attempts 7 1 t").limits.tcp_attempts == 7);
+  CHECK(good("prog --max-udp-flows=100 1 t").limits.udp_flows == 100);
+  const std::string form = " must be a number from 1 to 1048576, not ";
+  check_all_refused({
+      {"prog --max-tcp-flows=0 1 t", "max-tcp-flows" + form + "0", false},
+      {"prog --max-tcp-flows=1048577 1 t", "max-tcp-flows" + form + "1048577", false},
+      {"prog --max-tcp-flows=99999999999999999999 1 t", "max-tcp-flows" + form + "99999999999999999999",
+       false},
+      {"prog --max-tcp-flows=many 1 t", "max-tcp-flows" + form + "many", false},
+      {"prog --max-tcp-attempts=-1 1 t", "max-tcp-attempts" + form + "-1", false},
+      {"prog --max-udp-flows= 1 t", "max-udp-flows" + form, false},
+  });
 }
 
 TEST_CASE("options: an exact name wins over those that it begins") {

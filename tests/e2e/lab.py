@@ -253,9 +253,10 @@ class Lab:
             self.host.run("ip", "netns", "del", name, check=False)
 
     def program_command(self, argv, before, program):
-        """The whole command line: host's namespaces, an ordinary descriptor limit, the user, the program."""
+        """The whole command line: host's namespaces, an ordinary descriptor limit, what a test puts before (another
+        limit, for one), the user, the program."""
         user = as_user(self.user)[:-1] if self.user is not None else ["setpriv"]
-        return self.host.command([*before, "prlimit", "--nofile=1024:", "--",
+        return self.host.command(["prlimit", "--nofile=1024:", "--", *before,
                                   *user, "--pdeathsig", "KILL", "--", program, *argv])
 
     def launch(self, *argv, **options):

@@ -1,0 +1,176 @@
+// The runner for every compiler: replays files, prints one, or mutates them by itself.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuzz/engine/crash_file.hpp"
+#include "fuzz/engine/determinism.hpp"
+#include "fuzz/engine/harness.hpp"
+
+namespace l4n::fuzz {
+namespace {
+
+using ByteString = std::vector<std::byte>;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::string_view kUsage =
+    "usage: {} [--runs N] [--seed S] FILE|DIRECTORY...\n"
+    "       {} --print FILE\n"
+    "\n"
+    "Runs every file twice, the second time in the opposite order, and compares what came out.\n"
+    "--runs N  then runs N mutations of them\n"
+    "--print   shows an input in readable form\n"
+    "\n"
+    "An input that ends the process is left in ./crash-input.\n";
+// As libFuzzer's default.
+constexpr std::size_t kLargestInput = 4096;
+
+struct Options {
+  std::vector<std::string> paths;
+  std::uint64_t runs = 0;
+  std::uint64_t seed = 1;
+  bool print = false;
+};
+
+[[noreturn]] void usage(const char* program) {
+  fmt::print(stderr, fmt::runtime(kUsage), program, program);
+  std::exit(2);
+}
+
+std::uint64_t number(const char* program, std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    usage(program);
+  }
+  return value;
+}
+
+Options parse(const char* program, const std::vector<std::string>& arguments) {
+  Options options;
+  for (auto at = arguments.begin(); at != arguments.end(); ++at) {
+    if (*at == "--print") {
+      options.print = true;
+    } else if ((*at == "--runs" || *at == "--seed") && at + 1 != arguments.end()) {
+      std::uint64_t& value = *at == "--runs" ? options.runs : options.seed;
+      value = number(program, *++at);
+    } else if (at->starts_with("-")) {
+      usage(program);
+    } else {
+      options.paths.push_back(*at);
+    }
+  }
+  if (options.paths.empty()) {
+    usage(program);
+  }
+  return options;
+}
+
+// The files, and those in the directories, in the order of their names.
+std::vector<std::string> files_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths) {
+    if (!std::filesystem::is_directory(path)) {
+      files.push_back(path);
+      continue;
+    }
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+      if (entry.is_regular_file()) {
+        files.push_back(entry.path().string());
+      }
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+ByteString read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    fmt::print(stderr, "cannot read {}\n", path);
+    std::exit(2);
+  }
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+// An input in a place of its own, of exactly its size: a read beyond it does not find the next one.
+std::vector<std::uint64_t> run_all(const std::vector<ByteString>& inputs) {
+  std::vector<std::uint64_t> digests;
+  for (const ByteString& input : inputs) {
+    set_current_input(input);
+    digests.push_back(run_once(input));
+  }
+  return digests;
+}
+
+void run_all_backwards(const std::vector<ByteString>& inputs, const std::vector<std::uint64_t>& digests) {
+  for (std::size_t i = inputs.size(); i-- > 0;) {
+    set_current_input(inputs[i]);
+    run_again(inputs[i], digests[i]);
+  }
+}
+
+void run_mutations(const Options& options, const std::vector<ByteString>& inputs) {
+  Random random(options.seed);
+  ByteString data(kLargestInput);
+  for (std::uint64_t i = 0; i < options.runs; ++i) {
+    const ByteString& from = inputs[random.below(inputs.size())];
+    std::size_t size = std::min(from.size(), data.size());
+    std::copy_n(from.begin(), size, data.begin());
+    for (std::size_t rounds = 1 + random.below(4); rounds > 0; --rounds) {
+      size = kHarness.mutate(data, size, data.size(), random);
+    }
+    const ByteString input(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+    set_current_input(input);
+    run_sometimes_twice(input);
+  }
+}
+
+void report(std::string_view what, std::uint64_t executions, SteadyClock::time_point since) {
+  const std::chrono::duration<double> took = SteadyClock::now() - since;
+  fmt::print("{}: {} executions, {:.0f}/s\n", what, executions,
+             static_cast<double>(executions) / std::max(took.count(), 1e-9));
+}
+
+int replay(const Options& options) {
+  const std::vector<std::string> files = files_of(options.paths);
+  if (files.empty()) {
+    fmt::print(stderr, "nothing to run\n");
+    return 2;
+  }
+  std::vector<ByteString> inputs;
+  std::transform(files.begin(), files.end(), std::back_inserter(inputs), read_file);
+  if (options.print) {
+    fmt::print("{}", kHarness.print(inputs.front()));
+    return 0;
+  }
+  keep_crash_input();
+  const auto start = SteadyClock::now();
+  run_all_backwards(inputs, run_all(inputs));
+  report("replayed", 2 * inputs.size(), start);
+  if (options.runs > 0) {
+    const auto mutations_start = SteadyClock::now();
+    run_mutations(options, inputs);
+    report("mutated", options.runs, mutations_start);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace l4n::fuzz
+
+int main(int argc, char** argv) {
+  return l4n::fuzz::replay(l4n::fuzz::parse(argv[0], {argv + 1, argv + argc}));
+}
