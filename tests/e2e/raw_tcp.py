@@ -2,7 +2,7 @@
 import itertools
 import struct
 
-from frames import TCP, Segment
+from station import TCP, Segment
 from namespaces import Failed
 from netio import check_equal, listener
 

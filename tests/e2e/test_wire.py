@@ -7,7 +7,7 @@ TCP is in test_wire_tcp.py.
 import struct
 
 import runner
-from frames import (ARP_REPLY, ARP_REQUEST, BROADCAST, DESTINATION_OPTIONS, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, FRAGMENT,
+from station import (ARP_REPLY, ARP_REQUEST, BROADCAST, DESTINATION_OPTIONS, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, FRAGMENT,
                     HOP_BY_HOP, ICMP, ICMPV6, MORE_FRAGMENTS, ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, STATION,
                     STATION6, UDP, Station, arp, ethernet, guest_with_station, icmpv6, ipv4, ipv6, link_address_option,
                     options6, packed, udp)

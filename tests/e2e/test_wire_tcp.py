@@ -8,7 +8,7 @@ import time
 
 import runner
 from api import add_forward, api_path
-from frames import guest_with_station
+from station import guest_with_station
 from namespaces import Failed
 from netio import blob, check_equal, check_same, expect_errno, read_to_end
 from raw_tcp import MSS, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Connection, Server, mss, window_scale
