@@ -309,6 +309,20 @@ def arguments_name_inherited_descriptors(lab):
 
 
 @case(nobody=True)
+def namespaces_named_by_inherited_descriptors(lab):
+    """Their end is noticed all the same, though no path of theirs means anything to the monitor."""
+    guest = lab.guest()
+    before = ["sh", "-c", f'exec 8<{guest.holder.ns("user")} 9<{guest.net}; exec "$@"', "sh"]
+    program = lab.launch("-c", "--netns-type=path", "--userns-path=/proc/self/fd/8", "/proc/self/fd/9", "tap0",
+                         before=before).wait_ready()
+    check_network_works(guest, lab.wan)
+    for number in (8, 9):
+        check_equal(os.path.lexists(f"/proc/{program.pid}/fd/{number}"), False, f"descriptor {number}")
+    guest.die()
+    program.wait_exit()
+
+
+@case(nobody=True)
 def killed_worker_leaves_nothing(lab):
     guest, path = lab.guest(), api_path(lab)
     program = lab.serve(guest, "-a", path)
