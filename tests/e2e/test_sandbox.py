@@ -269,9 +269,9 @@ def in_a_container_without_namespaces_and_filters(lab):
 
 @case
 def in_a_container_the_flags_are_no_wishes(lab):
-    for flag, call, text in (
-            ("--enable-sandbox", "unshare", "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"),
-            ("--enable-seccomp", "seccomp", "seccomp: cannot make a filter")):
+    no_namespaces = "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"
+    for flag, call, text in (("--enable-sandbox", "unshare", no_namespaces),
+                             ("--enable-seccomp", "seccomp", "seccomp: cannot make a filter")):
         done = lab.run_program("-c", flag, lab.guest().pid, "tap0", before=refusing(call))
         check_equal((done.returncode, done.stderr.splitlines()[2:]), (1, [text]),
                     f"exit status and end of stderr with {flag}")
