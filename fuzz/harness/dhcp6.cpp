@@ -219,7 +219,7 @@ class Session {
       if (only_offers) {
         book_.check_free_for(granted.address, client);
       } else {
-        book_.granted(granted.address, fault("dhcp6: two clients") ? std::to_string(++fake_) : client,
+        book_.granted(granted.address, fault("dhcp6: two clients") ? std::to_string(++strangers_) : client,
                       kLease);
       }
     }
@@ -238,7 +238,7 @@ class Session {
   sys::ManualClock clock_;
   nat::Dhcp6Server server_;
   LeaseBook book_{clock_};
-  int fake_ = 0;
+  int strangers_ = 0;  // of the fault
 };
 
 void run(sys::Bytes input) {

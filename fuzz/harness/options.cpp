@@ -1,7 +1,8 @@
 // Command lines, and the values of single options against rules of their own
 // (fuzz/reference/option_text.hpp).
 //
-// Input: the words of a command line, separated by NUL bytes; each is tried as the value of an option too.
+// Input: the words of a command line, separated by NUL bytes. What stands behind
+// the first '=' of each, or all of it, is tried as the value of any option.
 #include "cli/options.hpp"
 
 #include <array>
@@ -76,6 +77,14 @@ void check_address(const std::string& word) {
     FUZZ_REQUIRE(sys::parse_ip(sys::to_string(*address)) == address, "the address \"{}\" is not read back",
                  printable(word));
   }
+}
+
+void check_value(const std::string& value) {
+  check_integer(value);
+  check_cidr(value);
+  check_cidr6(value);
+  check_mac(value);
+  check_address(value);
 }
 
 // --- a whole command line ---
@@ -191,11 +200,7 @@ void check_run(const std::vector<std::string>& words) {
 void run(sys::Bytes input) {
   const std::vector<std::string> words = pieces(text(input), '\0');
   for (const std::string& word : words) {
-    check_integer(word);
-    check_cidr(word);
-    check_cidr6(word);
-    check_mac(word);
-    check_address(word);
+    check_value(word.substr(word.find('=') + 1));
   }
   check_command_line(words);
   check_run(words);
