@@ -18,7 +18,6 @@ namespace {
 // Far more turns than any input needs in one moment.
 constexpr unsigned kMostTurns = 20'000;
 // Security limits that no option changes.
-constexpr std::size_t kMostPings = 256;
 constexpr std::size_t kMostReassemblies = 64;
 constexpr std::size_t kMostReassemblyBytes = 1024 * 1024;
 
@@ -28,8 +27,7 @@ nat::Gateway::Config config_of(const WorldOptions& options) {
   nat::Gateway::Config config;
   config.policy = options.policy;
   config.mtu = options.port.mtu;
-  config.tcp = options.tcp;
-  config.udp_flows = options.udp_flows;
+  config.limits = options.limits;
   return config;
 }
 
@@ -59,6 +57,18 @@ class HeldForProof final : sys::TimerHandler, nat::HostUdpObserver {
 };
 
 }  // namespace
+
+nat::Limits small_limits() {
+  nat::Limits limits;
+  limits.tcp_flows = 12;
+  limits.tcp_attempts = 6;
+  limits.udp_flows = 6;
+  limits.ping_flows = 6;
+  limits.dns_questions = 6;
+  limits.dns_spare = 3;
+  limits.memory = std::size_t{2} * 1024 * 1024;
+  return limits;
+}
 
 WorldOptions WorldOptions::take(Input& in) {
   const std::uint8_t link = in.u8();
@@ -147,13 +157,15 @@ void World::advance(sys::Duration duration) {
 void World::check_limits() const {
   const bool none = injected(InjectedFault::no_flow_limit);
   const nat::TcpNat& tcp = gateway_->tcp();
-  FUZZ_REQUIRE(tcp.flows() <= (none ? 0 : options_.tcp.flows), "more TCP flows than the limit: {}",
+  FUZZ_REQUIRE(tcp.flows() <= (none ? 0 : options_.limits.tcp_flows), "more TCP flows than the limit: {}",
                tcp.flows());
-  FUZZ_REQUIRE(tcp.attempts() <= options_.tcp.attempts, "more TCP attempts than the limit: {}",
+  FUZZ_REQUIRE(tcp.attempts() <= options_.limits.tcp_attempts, "more TCP attempts than the limit: {}",
                tcp.attempts());
-  FUZZ_REQUIRE(gateway_->udp().flows() <= options_.udp_flows, "more UDP flows than the limit: {}",
+  FUZZ_REQUIRE(gateway_->udp().flows() <= options_.limits.udp_flows, "more UDP flows than the limit: {}",
                gateway_->udp().flows());
-  FUZZ_REQUIRE(gateway_->icmp().flows() <= kMostPings, "more pings than the limit: {}",
+  FUZZ_REQUIRE(gateway_->dns().pending() <= options_.limits.dns_questions,
+               "more questions than the limit: {}", gateway_->dns().pending());
+  FUZZ_REQUIRE(gateway_->icmp().flows() <= options_.limits.ping_flows, "more pings than the limit: {}",
                gateway_->icmp().flows());
   FUZZ_REQUIRE(gateway_->reassembly().pending() <= kMostReassemblies,
                "more datagrams in reassembly than the limit");

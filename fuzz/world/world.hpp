@@ -18,12 +18,13 @@
 
 namespace l4n::fuzz {
 
+// So small that they are reached.
+[[nodiscard]] nat::Limits small_limits();
+
 struct WorldOptions {
   WirePort::Options port;
   nat::PolicyConfig policy;
-  // Small, so that they are reached.
-  nat::TcpNat::Limits tcp{12, 6};
-  std::size_t udp_flows = 6;
+  nat::Limits limits = small_limits();
 
   // From two bytes.
   [[nodiscard]] static WorldOptions take(Input& in);
