@@ -167,6 +167,8 @@ void World::check_limits() const {
                "more questions than the limit: {}", gateway_->dns().pending());
   FUZZ_REQUIRE(gateway_->icmp().flows() <= options_.limits.ping_flows, "more pings than the limit: {}",
                gateway_->icmp().flows());
+  FUZZ_REQUIRE(gateway_->memory().in_use() <= gateway_->memory().limit(),
+               "connections hold more memory than the limit: {}", gateway_->memory().in_use());
   FUZZ_REQUIRE(gateway_->reassembly().pending() <= kMostReassemblies,
                "more datagrams in reassembly than the limit");
   FUZZ_REQUIRE(gateway_->reassembly().bytes() <= kMostReassemblyBytes,
