@@ -56,8 +56,7 @@ void HostEnds::check_written(std::size_t socket, std::size_t offset, sys::Bytes 
 
 void HostEnds::check_finished(std::optional<std::size_t> socket, std::size_t offset) {
   if (!socket) {
-    FUZZ_REQUIRE(offset == 0, "the guest gets a FIN behind data that it never got");
-    return;
+    return;  // no byte has named the sender
   }
   FUZZ_REQUIRE(end(*socket).finished && offset == end(*socket).written,
                "the guest gets a FIN that the host has not sent");
