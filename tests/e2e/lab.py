@@ -2,10 +2,11 @@
 
     guest netns --tap0--> [PROGRAM in the host netns] --veth--> wan netns (plays the internet)
 
-Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process,
-so any number of labs can run side by side. A holder reads from a pipe of ours and ends with it, and the
-runner is the first process of a PID namespace, hence a lab vanishes even when its test is killed. PROGRAM never runs in the machine's own network
-namespace, and it sees a private /etc and a private /dev/net/tun, so the machine is left as it was.
+Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process, so any
+number of labs can run side by side. A holder reads from a pipe of ours and ends with it, and the runner is
+the first process of a PID namespace, hence a lab vanishes even when its test is killed. PROGRAM never runs
+in the machine's own network namespace, and it sees a private /etc and a private /dev/net/tun, so the machine
+is left as it was.
 """
 import atexit
 import contextlib

@@ -2,7 +2,7 @@
 import itertools
 import struct
 
-from frames import TCP, Segment
+from station import TCP, Segment
 from namespaces import Failed
 from netio import check_equal, listener
 
@@ -31,12 +31,19 @@ class Connection:
         self.syn_ack = None
         self._syn_options = options
 
-    def send(self, flags, data=b"", *, seq=0, ack=0, urgent=0, window=None):
+    def send(self, flags, data=b"", **settings):
         """A segment that is not counted: the next one begins at the same place."""
+        self.station.send(self.station.packet(self.to, TCP, self._message(flags, data, **settings)))
+
+    def _message(self, flags, data=b"", *, seq=0, ack=0, urgent=0):
         segment = Segment(self.port, self.server_port, self.seq + seq, self.ack + ack if "A" in flags else 0, flags,
-                          self.window if window is None else window, urgent,
-                          self._syn_options if flags == "S" else b"", data)
-        self.station.send(self.station.packet(self.to, TCP, segment.message(self.station.ip, self.to)))
+                          self.window, urgent, self._syn_options if "S" in flags else b"", data)
+        return segment.message(self.station.ip, self.to)
+
+    def write_offloaded(self, data, size):
+        """Segments of `size` bytes in one frame."""
+        self.station.send_offloaded(self.to, TCP, self._message("PA", data), 16, size)
+        self.seq += len(data)
 
     def write(self, data, flags="PA", **settings):
         """A segment that is."""
@@ -78,6 +85,18 @@ class Connection:
         self.ack = self.syn_ack.seq + 1
         self.send("A")
         return self
+
+    @classmethod
+    def answer(cls, station, syn, client, **settings):
+        """The station's end of a connection that `client` has begun with this SYN, opened."""
+        made = cls(station, (client, syn.source_port), port=syn.port, **settings)
+        made.ack = syn.seq + 1
+        made.send("SA")
+        made.seq += 1
+        answer = made.receive()
+        check_equal((answer.flags, answer.seq, answer.ack), ("A", made.ack % 2**32, made.seq % 2**32),
+                    "answer to the SYN-ACK")
+        return made
 
     def take(self, segment):
         """Acknowledges a segment, which has to be the next one."""

@@ -269,9 +269,9 @@ def in_a_container_without_namespaces_and_filters(lab):
 
 @case
 def in_a_container_the_flags_are_no_wishes(lab):
-    for flag, call, text in (
-            ("--enable-sandbox", "unshare", "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"),
-            ("--enable-seccomp", "seccomp", "seccomp: cannot make a filter")):
+    no_namespaces = "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"
+    for flag, call, text in (("--enable-sandbox", "unshare", no_namespaces),
+                             ("--enable-seccomp", "seccomp", "seccomp: cannot make a filter")):
         done = lab.run_program("-c", flag, lab.guest().pid, "tap0", before=refusing(call))
         check_equal((done.returncode, done.stderr.splitlines()[2:]), (1, [text]),
                     f"exit status and end of stderr with {flag}")
@@ -306,6 +306,20 @@ def arguments_name_inherited_descriptors(lab):
     program = start(lab, "echo up; exec sleep 1000", "-a", "/proc/self/fd/9/api.sock", before=before)
     wait_output(program, "up\n")
     check_named_by_descriptor(program, directory)
+
+
+@case(nobody=True)
+def namespaces_named_by_inherited_descriptors(lab):
+    """Their end is noticed all the same, though no path of theirs means anything to the monitor."""
+    guest = lab.guest()
+    before = ["sh", "-c", f'exec 8<{guest.holder.ns("user")} 9<{guest.net}; exec "$@"', "sh"]
+    program = lab.launch("-c", "--netns-type=path", "--userns-path=/proc/self/fd/8", "/proc/self/fd/9", "tap0",
+                         before=before).wait_ready()
+    check_network_works(guest, lab.wan)
+    for number in (8, 9):
+        check_equal(os.path.lexists(f"/proc/{program.pid}/fd/{number}"), False, f"descriptor {number}")
+    guest.die()
+    program.wait_exit()
 
 
 @case(nobody=True)

@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WORKER, SUPERVISOR = KINDS = ("worker", "supervisor")  # of a command of `run`
 
 CASES = {
+    "api": ["statistics"],
     "forward": ["udp_answers_from_the_address_that_was_asked@ipv6", "refused_by_the_guest"],
     "icmp": ["outside", "outside@ipv6", "without_ping_sockets_as_root", "traceroute_tcp@ipv6"],
     "outbound": ["by_address", "each_family_by_its_own_interface"],

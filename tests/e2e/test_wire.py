@@ -7,7 +7,7 @@ TCP is in test_wire_tcp.py.
 import struct
 
 import runner
-from frames import (ARP_REPLY, ARP_REQUEST, BROADCAST, DESTINATION_OPTIONS, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, FRAGMENT,
+from station import (ARP_REPLY, ARP_REQUEST, BROADCAST, DESTINATION_OPTIONS, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, FRAGMENT,
                     HOP_BY_HOP, ICMP, ICMPV6, MORE_FRAGMENTS, ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, STATION,
                     STATION6, UDP, Station, arp, ethernet, guest_with_station, icmpv6, ipv4, ipv6, link_address_option,
                     options6, packed, udp)
@@ -161,6 +161,17 @@ def udp_rows(raw, server):
     check_equal((answer.message[:4], answer.message[8:]), (struct.pack("!HH", port, 5000), b"answer"), "answer")
 
 
+def offloaded_datagrams(raw, server):
+    """Three of equal size and a shorter one in one frame, as a guest's kernel writes them (virtio 5.1.6.2)."""
+    to, port = server.getsockname()
+    data = blob(6, 3 * 1000 + 10)
+    message = udp(raw.ip, to, (5000, port), data)
+    raw.send_offloaded(to, UDP, message, 6, 1000)
+    got = [server.recv(2000) for _ in range(4)]
+    check_equal([len(part) for part in got], [1000, 1000, 1000, 10], "sizes of datagrams")
+    check_same(b"".join(got), data, "datagrams")
+
+
 # IPv6
 
 def ipv6_rows(raw):
@@ -296,6 +307,7 @@ def datagrams(lab):
     with guest_with_station(lab) as (_, raw), udp_socket(lab.wan, lab.net.wan) as server:
         echo_sizes(raw)
         udp_rows(raw, server)
+        offloaded_datagrams(raw, server)
 
 
 if __name__ == "__main__":

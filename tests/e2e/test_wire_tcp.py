@@ -7,7 +7,8 @@ import struct
 import time
 
 import runner
-from frames import guest_with_station
+from api import add_forward, api_path
+from station import guest_with_station
 from namespaces import Failed
 from netio import blob, check_equal, check_same, expect_errno, read_to_end
 from raw_tcp import MSS, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Connection, Server, mss, window_scale
@@ -267,6 +268,45 @@ def scaled_window(outside):
     check_same(got, data, "stream")
 
 
+def offloaded(outside):
+    """One frame of many segments with a partial checksum, as a guest's kernel writes it (virtio 5.1.6.2)."""
+    data = blob(5, 30000)
+    connection, peer = outside.connection()
+    connection.write_offloaded(data, 1400)
+    connection.write(b"", "FA")
+    check_same(read_to_end(peer), data, "stream at the server")
+
+
+def await_syn(raw, port):
+    while packet := raw.receive(20):
+        if packet.tcp and packet.tcp.port == port:
+            return packet
+    raise Failed("no SYN comes")
+
+
+@case(ipv6=True)
+def forwarded(lab):
+    """A connection that the program begins: it asks for the station's link-layer address, and its SYN says as much as
+    its SYN-ACK does. A reset reaches the client."""
+    path = api_path(lab)
+    with guest_with_station(lab, "-a", path) as (_, raw):
+        add_forward(path, "tcp", 8080, 80, host_addr=lab.net.anywhere, guest_addr=raw.ip)
+        with lab.wan.socket() as client, lab.wan.socket() as refused_client:
+            client.connect((lab.net.host, 8080))
+            packet = await_syn(raw, 80)
+            check_equal((packet.source, packet.tcp.source_port), client.getsockname(), "the client as it is seen")
+            check_equal([packet.tcp.option(kind) for kind in (MSS, WINDOW_SCALE, SACK_PERMITTED, TIMESTAMPS)],
+                        [struct.pack("!H", lab.net.choose(1460, 1440)), b"\x08", None, None], "options of the SYN")
+            check_alive(Connection.answer(raw, packet.tcp, packet.source, options=mss(1400)), client)
+
+            refused_client.connect((lab.net.host, 8080))
+            packet = await_syn(raw, 80)
+            refusing = Connection(raw, (packet.source, packet.tcp.source_port), port=80, isn=0)
+            refusing.ack = packet.tcp.seq + 1
+            refusing.send("RA")
+            expect_errno(errno.ECONNRESET, lambda: refused_client.recv(1), "receive at the client")
+
+
 # Cases: each check gets the server outside, which the station can connect to.
 
 def tcp_case(name, *checks, **how):
@@ -280,7 +320,7 @@ def tcp_case(name, *checks, **how):
 tcp_case("opening", reset_rows, refused, options_of_the_syn_ack, initial_sequence_numbers, ipv6=True)
 tcp_case("open", segment_rows, exact_reset, urgent_data, holes, ipv6=True)
 tcp_case("closing", half_close, simultaneous_close, time_wait_reuse, ipv6=True)
-tcp_case("windows", segment_size, closed_window, scaled_window, ipv6=True)
+tcp_case("windows", segment_size, closed_window, scaled_window, offloaded, ipv6=True)
 tcp_case("repetition", fast_retransmit, retransmission_time_out)
 
 
