@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <new>
 
+#include "stack/frame_poison.hpp"
+
 namespace l4n::stack {
 
 void FrameBufferReturn::operator()(FrameBuffer* buffer) const noexcept { buffer->pool->give_back(buffer); }
@@ -14,6 +16,7 @@ FrameBufferPool::~FrameBufferPool() { trim(0); }
 FrameBufferPtr FrameBufferPool::take() noexcept {
   FrameBuffer* buffer = free_;
   if (buffer != nullptr) {
+    unpoison(*buffer);
     free_ = buffer->next_free;
     --free_count_;
     fewest_free_ = std::min(fewest_free_, free_count_);
@@ -35,6 +38,7 @@ FrameBufferPtr FrameBufferPool::take() noexcept {
 
 void FrameBufferPool::give_back(FrameBuffer* buffer) noexcept {
   --in_use_;
+  poison(*buffer);
   buffer->next_free = free_;
   free_ = buffer;
   ++free_count_;
@@ -54,6 +58,7 @@ void FrameBufferPool::trim(std::size_t keep) noexcept {
     FrameBuffer* buffer = free_;
     free_ = buffer->next_free;
     --free_count_;
+    unpoison(*buffer);  // whoever gets these pages next
     ::munmap(buffer, sizeof(FrameBuffer));
   }
 }

@@ -33,7 +33,7 @@ LIBRARIES = {
     r"lwip/|netif/|arch/|hooks\.h$": {"stack"},
     r"sys/capability\.h": {"netns"},
     r"libmnl/": {"netns"},
-    r"nlohmann/": {"cli"},
+    r"nlohmann/": {"cli", "fuzz"},
     r"seccomp\.h": {"netns", "cli"},
     r"fmt/": set(RULES),
 }

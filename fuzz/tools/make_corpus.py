@@ -7,20 +7,21 @@ Writes DIRECTORY/HARNESS/*, each file named by its content. `./dev fuzz-minimise
 nothing of its own, seeds included.
 """
 import hashlib
-import ipaddress
 import itertools
 import pathlib
 import struct
 import sys
 
+import assemble
+import packets
+from packets import address
+
+PROGRAMS = pathlib.Path(__file__).resolve().parents[1] / "programs"
+
 
 def records(*parts):
     """Things one after the other, each behind its length: fuzz/structure/records.hpp."""
     return b"".join(struct.pack("!H", len(part)) + part for part in parts)
-
-
-def address(text):
-    return ipaddress.ip_address(text).packed
 
 
 def name(text):
@@ -30,7 +31,7 @@ def name(text):
 
 # --- DHCP ---
 
-MAC = bytes.fromhex("025e00000064")
+MAC = packets.GUEST
 CONFIGURATION = bytes([1]) + struct.pack("!H",
                                          1500 - 68) + b"example.org\nlan.\nbad name\n" + b"a" * 63 + b".net"
 
@@ -293,8 +294,10 @@ def api_seeds():
         [variant(**{**tcp, key: value}) for key, value in (("host_port", "65536"), ("host_port", "-1"),
                                                            ("host_port", "1e300"), ("guest_port", "0"),
                                                            ("host_port", '"x"'))],
-        [variant(**{**tcp, key: value}) for key, value in (("proto", '"sctp"'), ("proto", "1"), ("host_addr", '"x"'),
-                                                           ("guest_addr", '"::ffff:1.2.3.4"'), ("host_addr", '""'))],
+        [variant(**{**tcp, key: value}) for key, value in (("proto", '"sctp"'), ("proto", "1"), ("host_addr",
+                                                                                                 '"x"'),
+                                                           ("guest_addr", '"::ffff:1.2.3.4"'),
+                                                           ("host_addr", '""'))],
         [variant(**{**tcp, "proto": '"tcp4"', "host_addr": '"::1"'}),
          variant(**{**tcp, "guest_addr": "null"}), variant(**{**tcp, "host_port": '"65535-65536"'})],
         [b"", b" ", b"{", b"}", b"[]", b"null", b'"text"', b"{}"],
@@ -370,18 +373,164 @@ def vnet_gso_seeds():
                                                                                  segment) + b"\0\1"
 
 
+# --- the world ---
+
+def programs():
+    """The sessions that are written by hand, as text."""
+    for path in sorted(PROGRAMS.glob("*.txt")):
+        for part in path.read_text().split("== ")[1:]:
+            yield part.partition("\n")[2]
+
+
+def session_seeds():
+    for text in programs():
+        yield assemble.assemble(text)
+
+
+def alloc_seeds():
+    for text, pattern in itertools.product(programs(), (0x01, 0x42, 0xFF)):
+        yield assemble.assemble(text + f"allocations fail by pattern {pattern:02x}\n")
+
+
+def frame_input(frames, link=0, policy=0, delay=0):
+    """fuzz/harness/frame.cpp; `link` 0: with virtio headers, MTU 1500, IPv6."""
+    body = b""
+    for frame in frames:
+        data = frame if link & 1 else bytes(10) + frame
+        body += struct.pack("!BH", delay, len(data)) + data
+    return bytes([link, policy]) + body
+
+
+def tcp_frames(guest, outside):
+    """A connection that is opened, used and closed by somebody who sees no answers."""
+    ports = (40000, 80)
+    options = b"\2\4\5\xb4\1\3\3\7"
+    yield packets.tcp(guest, outside, ports, 1000, 0, packets.SYN, options=options)
+    yield packets.tcp(guest, outside, ports, 1001, 1, packets.ACK, b"data")
+    yield packets.tcp(guest, outside, ports, 1005, 1, packets.FIN | packets.ACK)
+    yield packets.tcp(guest, outside, ports, 1000, 0, packets.RST)
+    yield packets.tcp(guest, outside, (40001, 80), 1, 0, packets.SYN, options=b"\1\1\1\2")
+    yield packets.tcp(guest, outside, (40002, 80), 1, 0, packets.SYN,
+                      options=b"\x08\x0a" + bytes(8) + b"\4\2")
+
+
+def extension_frames():
+    """IPv6 with headers in between: RFC 8200 4."""
+    guest, outside = "fd00::100", "2001:db8::1"
+    udp = packets.with_checksum(guest, outside, 17, struct.pack("!HHHH", 5000, 7, 12, 0) + b"data", 6)
+    chains = {
+        0: b"\x11\0\1\4\0\0\0\0", 60: b"\x11\0\x1e\2\0\0\1\0", 43: b"\x11\0\0\0\0\0\0\0",
+        44: b"\x11\0\0\0\0\0\0\1",
+    }
+    for kind, header in chains.items():
+        yield packets.ip(guest, outside, kind, header + udp)
+    for option in (0x1E, 0x5E, 0x9E, 0xDE):
+        yield packets.ip(guest, outside, 60, bytes([0x11, 0, option, 4, 0, 0, 0, 0]) + udp)
+    yield packets.ip(guest, "ff02::5", 60, bytes([0x11, 0, 0x9E, 4, 0, 0, 0, 0]) + udp)
+    yield packets.ip(guest, outside, 43, b"\x11\0\0\1\0\0\0\0" + udp)
+    yield packets.ip(guest, outside, 60, b"\0\0\1\4\0\0\0\0" + udp)
+    yield packets.ip(guest, outside, 99, udp)
+    yield packets.ip(guest, outside, 59, b"")
+    yield packets.ip(guest, outside, 44, b"\x11\0\0\1\0\0\0\2" + udp[:8])
+    yield packets.ip(guest, outside, 44, b"\x11\0\0\x08\0\0\0\2" + udp[8:])
+    yield packets.ip(guest, outside, 44, b"\x3c\0\0\1\0\0\0\3" + b"\x11\0")
+    yield packets.ip(guest, outside, 44, b"\x11\0\0\1\0\0\0\4" + udp[:9])
+    yield packets.ip(guest, outside, 44, b"\x11\0\xff\xf9\0\0\0\5" + bytes(1400))
+    yield packets.ip(guest, outside, 60, b"\x3c\0\1\4\0\0\0\0" * 9 + udp)
+
+
+def ndp_frames():
+    node, mac = "fe80::5054:ff:fe12:3456", packets.GUEST
+    source = b"\1\1" + mac
+    yield packets.icmp(node, "ff02::2", 133, 0, bytes(4) + source, ttl=255)
+    yield packets.icmp("::", "ff02::2", 133, 0, bytes(4), ttl=255)
+    for target in ("fd00::2", "fd00::3", "fe80::2", "fd00::100"):
+        yield packets.icmp(node, "ff02::1:ff00:2", 135, 0, bytes(4) + address(target) + source, ttl=255)
+    yield packets.icmp("::", "ff02::1:ff00:2", 135, 0, bytes(4) + address("fd00::2"), ttl=255)
+    yield packets.icmp(node, "fe80::2", 136, 0, b"\x60\0\0\0" + address("fd00::100") + b"\2\1" + mac, ttl=255)
+    yield packets.icmp(node, "fe80::2", 135, 0, bytes(4) + address("fd00::2") + b"\1\0", ttl=255)
+    yield packets.icmp(node, "fe80::2", 135, 0, bytes(4) + address("fd00::2"), ttl=64)
+
+
+def broken_frames():
+    """What the front end turns away."""
+    good = packets.udp("10.0.2.100", "192.0.2.1", (5000, 7), b"data")
+    yield good[:13]
+    yield good[:33]
+    yield good[:-1]
+    yield good[:12] + b"\x88\xb5" + good[14:]
+    yield b"\2\0\0\0\0\9" + good[6:]
+    yield good[:6] + b"\xff" * 6 + good[12:]
+    yield packets.BROADCAST + good[6:]
+    yield good[:-1] + b"x"
+    yield good[:24] + b"\0\0" + good[26:]
+    yield good[:38] + b"\0\7" + good[40:]
+    yield packets.ip("10.0.2.100", "192.0.2.1", 17, good[34:40] + b"\0\0" + good[42:])
+    yield packets.ip("10.0.2.100", "192.0.2.1", 47, b"data")
+    yield packets.ip("10.0.2.100", "192.0.2.1", 17, good[34:], options=b"\7\4\4\0")
+    yield packets.ip("fd00::100", "2001:db8::1", 17, good[34:40] + b"\0\0" + good[42:])
+    for source in ("10.0.2.2", "10.0.2.3", "127.0.0.1", "0.0.0.1", "224.0.0.1", "10.0.2.255", "172.17.0.2"):
+        yield packets.udp(source, "192.0.2.1", (5000, 7), b"data")
+    yield packets.ethernet(0x0806, arp(1, "10.0.2.100", "10.0.2.2")[:20])
+
+
+def datagram_frames():
+    for guest, places in (("10.0.2.100", ("192.0.2.1", "10.0.2.2", "10.0.2.3", "10.0.2.9", "224.0.0.1",
+                                          "255.255.255.255", "169.254.1.1")),
+                          ("fd00::100", ("2001:db8::1", "fd00::2", "fd00::3", "fd00::9", "ff02::1", "fe80::2",
+                                         "fe80::9"))):
+        for place in places:
+            yield packets.udp(guest, place, (5000, 7), b"data")
+            yield packets.udp(guest, place, (5000, 53), dns(0x0100, "example.org"))
+            yield packets.icmp(guest, place, 128 if ":" in guest else 8, 0, b"\0\1\0\1data")
+            yield packets.udp(guest, place, (5000, 7), b"data", ttl=1)
+    yield packets.udp("10.0.2.100", "192.0.2.1", (80, 30000), b"answer of a forward")
+    yield packets.icmp("10.0.2.100", "10.0.2.2", 3, 3, bytes(4) + bytes(28))
+    yield packets.icmp("10.0.2.100", "10.0.2.2", 13, 0, bytes(16))
+    yield packets.udp("fe80::5054:ff:fe12:3456", "2001:db8::1", (5000, 7), b"data")
+
+
+def frame_seeds():
+    questions = ((1, "10.0.2.100", "10.0.2.2"), (1, "0.0.0.0", "10.0.2.3"), (1, "10.0.2.100", "10.0.2.100"),
+                 (2, "10.0.2.100", "10.0.2.2"), (1, "10.0.2.100", "10.0.2.9"))
+    arps = [packets.ethernet(0x0806, arp(*question), packets.BROADCAST) for question in questions]
+    leases = [packets.udp("0.0.0.0", "255.255.255.255", (68, 67), message) for message in
+              (dhcp(1), dhcp(3, (54, address("10.0.2.2")), (50, address("10.0.2.15"))),
+               dhcp(3, (50, address("10.0.2.99"))), dhcp(9))]
+    node = "fe80::5054:ff:fe12:3456"
+    leases6 = [packets.udp(node, place, (546, 547), message) for place, message in
+               (("ff02::1:2", dhcp6(11)), ("ff02::1:2", dhcp6(1, option6(1, CLIENT6), ia_na(1))),
+                ("fd00::2", dhcp6(3)), ("ff02::1:2", b"\0"))]
+    whole = packets.udp("10.0.2.100", "192.0.2.1", (5000, 7), bytes(1000))[34:]
+    fragments = [packets.ip("10.0.2.100", "192.0.2.1", 17, part, fragment=field, identifier=number)
+                 for number, part, field in
+                 ((1, whole[:504], 0x2000), (1, whole[504:], 63), (2, whole[:500], 0x2000),
+                  (3, whole[504:], 63), (3, whole[:504], 0x2000),
+                  (4, whole[:504], 0x2000), (4, whole[400:904], 0x2032), (5, whole[:4], 0x2000),
+                  (6, whole[:8], 0x1FFF))]
+    tcp4, tcp6 = list(tcp_frames("10.0.2.100", "192.0.2.1")), list(tcp_frames("fd00::100", "2001:db8::1"))
+    groups = [arps, leases, leases6, fragments, tcp4, tcp6, list(extension_frames()), list(ndp_frames()),
+              list(broken_frames()), list(datagram_frames())]
+    for group, (link, policy) in itertools.product(groups, ((0, 0), (1, 3), (0x0C, 4))):
+        yield frame_input(group, link, policy)
+    yield frame_input(arps + tcp4 + fragments, delay=50)
+
+
 SEEDS = {
+    "alloc": alloc_seeds,
     "api": api_seeds,
     "arp_ndp": arp_ndp_seeds,
     "dhcp": dhcp_seeds,
     "dhcp6": dhcp6_seeds,
     "dns": dns_seeds,
     "domain_name": domain_name_seeds,
+    "frame": frame_seeds,
     "frame_port": frame_port_seeds,
     "icmp_error": icmp_error_seeds,
     "options": options_seeds,
     "policy": policy_seeds,
     "resolv_conf": resolv_conf_seeds,
+    "session": session_seeds,
     "vnet_gso": vnet_gso_seeds,
 }
 

@@ -1,7 +1,5 @@
 #include "tests/integration/support/fake_host.hpp"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -159,7 +157,15 @@ class FakeDatagram final : public nat::HostDatagram {
 class FakeListener final : public nat::HostListener {
  public:
   explicit FakeListener(std::shared_ptr<HostListeningSocket> socket) : socket_(std::move(socket)) {}
-  ~FakeListener() override { socket_->observer_ = nullptr; }
+  // The kernel resets the clients that nobody has accepted.
+  ~FakeListener() override {
+    socket_->observer_ = nullptr;
+    for (const auto& client : socket_->clients_) {
+      client->closed_ = true;
+      client->reset_ = true;
+    }
+    socket_->clients_.clear();
+  }
 
   sys::Result<Client> accept() noexcept override {
     HostListeningSocket& s = *socket_;
@@ -234,6 +240,7 @@ void HostSocket::allow(std::size_t bytes) {
 HostSocket& HostListeningSocket::connect_from(const sys::Endpoint& client) {
   auto socket = std::make_shared<HostSocket>(host_, nat::HostTarget{client});
   socket->connect_ = HostSocket::Connect::connected;
+  socket->is_client_ = true;
   host_.sockets_.push_back(socket);
   clients_.push_back(socket);
   return *socket;

@@ -49,6 +49,11 @@ class HostSocket {
   [[nodiscard]] const nat::HostTarget& target() const noexcept { return target_; }
   [[nodiscard]] const Data& received() const noexcept { return received_; }
   [[nodiscard]] std::size_t unread() const noexcept { return to_read_.size() - read_; }
+  // The NAT has said that it sends no more.
+  [[nodiscard]] bool shut_down() const noexcept { return finished_; }
+  [[nodiscard]] bool connecting() const noexcept { return connect_ == Connect::pending; }
+  // It is a client's of a listening socket.
+  [[nodiscard]] bool is_client() const noexcept { return is_client_; }
   [[nodiscard]] bool got_fin() const noexcept { return finished_ || (closed_ && !reset_); }
   [[nodiscard]] bool got_reset() const noexcept { return closed_ && reset_; }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
@@ -58,6 +63,7 @@ class HostSocket {
   friend class FakeHost;
   friend class HostListeningSocket;
   friend class FakeStream;
+  friend class FakeListener;
 
   enum class Connect { pending, connected, failed };
 
@@ -69,6 +75,7 @@ class HostSocket {
   FakeStream* stream_ = nullptr;  // null before the NAT has it and once it is gone
   Connect connect_ = Connect::pending;
   int connect_error_ = 0;
+  bool is_client_ = false;
   bool event_ = false;      // to be told at the beginning of the next turn
   bool new_input_ = false;  // what the event says: IN,
   bool new_room_ = false;   // OUT,

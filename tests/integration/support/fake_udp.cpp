@@ -1,10 +1,10 @@
 #include "tests/integration/support/fake_udp.hpp"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "tests/support/fault.hpp"
 
 namespace l4n::integration {
 
@@ -71,7 +71,9 @@ class FakeUdp final : public nat::HostUdp {
 // --- HostUdpSocket ---
 
 void HostUdpSocket::deliver(const sys::Endpoint& from, sys::Bytes payload, std::uint16_t segment_size) {
-  CHECK(from.address.is_v4() == is_v4_);
+  if (from.address.is_v4() != is_v4_) {
+    test::report_fault("a datagram arrives on a UDP socket of the other family");
+  }
   arrived_.push_back({from, {payload.begin(), payload.end()}, segment_size, local_, scope_id_});
 }
 
@@ -95,7 +97,9 @@ void HostUdpSocket::break_sends(int error, unsigned times) {
 }
 
 int HostUdpSocket::send_error(const Sent& call) {
-  CHECK(call.to.address.is_v4() == is_v4_);
+  if (call.to.address.is_v4() != is_v4_) {
+    test::report_fault("a datagram is sent by a UDP socket of the other family");
+  }
   if (error_ != 0) {
     return std::exchange(error_, 0);
   }

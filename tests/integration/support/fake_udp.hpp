@@ -59,6 +59,7 @@ class HostUdpSocket {
   [[nodiscard]] unsigned sends() const noexcept { return sends_; }
   [[nodiscard]] unsigned error_reads() const noexcept { return error_reads_; }
   [[nodiscard]] bool closed() const noexcept { return observer_ == nullptr; }
+  [[nodiscard]] bool is_v4() const noexcept { return is_v4_; }
 
  private:
   friend class FakeUdp;

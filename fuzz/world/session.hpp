@@ -1,0 +1,43 @@
+// Executes a program of operations (operations.hpp) in a World.
+#pragma once
+
+#include "fuzz/world/datagrams.hpp"
+#include "fuzz/world/guest_ends.hpp"
+#include "fuzz/world/host_ends.hpp"
+#include "fuzz/world/operations.hpp"
+#include "fuzz/world/world.hpp"
+
+namespace l4n::fuzz {
+
+class Session {
+ public:
+  explicit Session(const WorldOptions& options);
+
+  void perform(const Operation& operation);
+  // The end of the program: World::finish().
+  void finish(bool patiently);
+
+ private:
+  void host_tcp(const Operation& operation);
+  void forwards(const Operation& operation);
+  void time_and_wire(const Operation& operation);
+  void plan_connects(const Operation& operation);
+  [[nodiscard]] std::optional<std::size_t> socket_of(const Operation& operation);
+  void settle();
+  void receive();
+  void answer_neighbour(const integration::Packet& packet);
+
+  World world_;
+  HostEnds hosts_;
+  GuestEnds guests_;
+  Datagrams datagrams_;
+  bool answers_neighbours_ = true;
+};
+
+// The whole of it: options of the world, operations, the end.
+void run_session(sys::Bytes program);
+[[nodiscard]] std::string session_text(sys::Bytes program);
+// Bytes of a program before its operations.
+inline constexpr std::size_t kSessionHeader = 4;
+
+}  // namespace l4n::fuzz

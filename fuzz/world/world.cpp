@@ -1,0 +1,234 @@
+#include "fuzz/world/world.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "fuzz/engine/oracle.hpp"
+#include "fuzz/world/allocation.hpp"
+#include "fuzz/world/injected_fault.hpp"
+#include "fuzz/world/lwip_state.hpp"
+#include "fuzz/world/places.hpp"
+
+namespace l4n::fuzz {
+namespace {
+
+// Far more turns than any input needs in one moment.
+constexpr unsigned kMostTurns = 20'000;
+// Security limits that no option changes.
+constexpr std::size_t kMostReassemblies = 64;
+constexpr std::size_t kMostReassemblyBytes = 1024 * 1024;
+
+constexpr std::array<unsigned, 4> kMtus{1500, 65520, 1280, 576};
+
+nat::Gateway::Config config_of(const WorldOptions& options) {
+  nat::Gateway::Config config;
+  config.policy = options.policy;
+  config.mtu = options.port.mtu;
+  config.limits = options.limits;
+  return config;
+}
+
+// What an injected fault leaves behind.
+class HeldForProof final : sys::TimerHandler, nat::HostUdpObserver {
+ public:
+  HeldForProof(sys::TimerQueue& timers, integration::FakeHost& host) : timer_(timers, *this) {
+    if (injected(InjectedFault::hold_timer)) {
+      timer_.arm(std::chrono::hours(1));
+    } else if (injected(InjectedFault::hold_socket)) {
+      socket_ = *host.udp.open(true, *this);
+    } else if (injected(InjectedFault::hold_lwip_memory)) {
+      hold_lwip_memory();
+    } else if (injected(InjectedFault::hold_frame_buffer)) {
+      buffer_ = buffers_.take();
+    }
+  }
+
+ private:
+  void on_timer() noexcept override {}
+  void on_udp_event(bool /*has_error*/) noexcept override {}
+
+  sys::Timer timer_;
+  std::unique_ptr<nat::HostUdp> socket_;
+  stack::FrameBufferPool buffers_;
+  stack::FrameBufferPtr buffer_;
+};
+
+}  // namespace
+
+nat::Limits small_limits() {
+  nat::Limits limits;
+  limits.tcp_flows = 12;
+  limits.tcp_attempts = 6;
+  limits.udp_flows = 6;
+  limits.ping_flows = 6;
+  limits.dns_questions = 6;
+  limits.dns_spare = 3;
+  limits.memory = std::size_t{2} * 1024 * 1024;
+  return limits;
+}
+
+WorldOptions WorldOptions::take(Input& in) {
+  const std::uint8_t link = in.u8();
+  const std::uint8_t policy = in.u8();
+  WorldOptions options;
+  options.port.vnet = (link & 1U) == 0;
+  options.port.cuts_udp = (link & 2U) != 0;
+  options.port.mtu = kMtus.at(link >> 2U & 3U);
+  options.policy.host_loopback = (policy & 1U) == 0;
+  options.policy.dns = (policy & 2U) == 0;
+  options.policy.link_local = (policy & 4U) != 0;
+  if (options.port.mtu >= 1280) {
+    options.policy.network6 = sys::Ipv6Network{sys::parse_ip("fd00::").value().v6(), 64};
+  }
+  return options;
+}
+
+std::string WorldOptions::text() const {
+  return fmt::format("world mtu {}{}{}{}{}{}{}\n", port.mtu, port.vnet ? " vnet" : "",
+                     port.cuts_udp ? " cuts-udp" : "", policy.network6 ? " ipv6" : "",
+                     policy.host_loopback ? "" : " no-loopback", policy.dns ? "" : " no-dns",
+                     policy.link_local ? " link-local" : "");
+}
+
+World::World(const WorldOptions& options) : options_(options), port_(options.port) {
+  rewind_lwip();
+  const nat::Gateway::Environment environment{timers_, graveyard_, clock_, log_, port_, host_};
+  gateway_ = std::make_unique<nat::Gateway>(environment, config_of(options));
+  gateway_->set_resolvers({{resolver()}});
+}
+
+World::~World() = default;
+
+void World::forward(const nat::ForwardRule& rule) {
+  const std::size_t before = host_.udp.opened();
+  static_cast<void>(gateway_->forwards().add(rule));
+  bound_udp_.resize(before, false);
+  bound_udp_.resize(host_.udp.opened(), true);
+}
+
+void World::deliver_to_forward(std::size_t which, const sys::Endpoint& from, sys::Bytes payload) {
+  std::vector<std::size_t> candidates;
+  for (std::size_t i = 0; i < bound_udp_.size(); ++i) {
+    const auto& socket = host_.udp.socket(i);
+    if (bound_udp_[i] && !socket.closed() && socket.is_v4() == from.address.is_v4()) {
+      candidates.push_back(i);
+    }
+  }
+  if (!candidates.empty()) {
+    host_.udp.socket(candidates[which % candidates.size()]).deliver(from, payload);
+  }
+}
+
+void World::turn() {
+  host_.deliver_events();
+  if (port_.readable()) {
+    gateway_->on_event(EPOLLIN);
+  }
+  timers_.run_due();
+  more_ = gateway_->on_turn_end();
+  graveyard_.clear();
+  check_limits();
+}
+
+void World::settle() {
+  for (unsigned turns = 0;; ++turns) {
+    FUZZ_REQUIRE(turns < kMostTurns, "the loop never comes to rest");
+    turn();
+    if (!more_ && !port_.readable() && !host_.has_events()) {
+      break;
+    }
+  }
+  check_destinations();
+}
+
+void World::advance(sys::Duration duration) {
+  settle();
+  const sys::Time end = clock_.now() + duration;
+  while (clock_.now() < end) {
+    const sys::Time next = std::min(end, timers_.next_deadline().value_or(end));
+    clock_.advance(std::max(next - clock_.now(), sys::Duration(0)));
+    settle();
+  }
+}
+
+void World::check_limits() const {
+  const bool none = injected(InjectedFault::no_flow_limit);
+  const nat::TcpNat& tcp = gateway_->tcp();
+  FUZZ_REQUIRE(tcp.flows() <= (none ? 0 : options_.limits.tcp_flows), "more TCP flows than the limit: {}",
+               tcp.flows());
+  FUZZ_REQUIRE(tcp.attempts() <= options_.limits.tcp_attempts, "more TCP attempts than the limit: {}",
+               tcp.attempts());
+  FUZZ_REQUIRE(gateway_->udp().flows() <= options_.limits.udp_flows, "more UDP flows than the limit: {}",
+               gateway_->udp().flows());
+  FUZZ_REQUIRE(gateway_->dns().pending() <= options_.limits.dns_questions,
+               "more questions than the limit: {}", gateway_->dns().pending());
+  FUZZ_REQUIRE(gateway_->icmp().flows() <= options_.limits.ping_flows, "more pings than the limit: {}",
+               gateway_->icmp().flows());
+  FUZZ_REQUIRE(gateway_->memory().in_use() <= gateway_->memory().limit(),
+               "connections hold more memory than the limit: {}", gateway_->memory().in_use());
+  FUZZ_REQUIRE(gateway_->reassembly().pending() <= kMostReassemblies,
+               "more datagrams in reassembly than the limit");
+  FUZZ_REQUIRE(gateway_->reassembly().bytes() <= kMostReassemblyBytes,
+               "more bytes in reassembly than the limit");
+}
+
+void World::check_destinations() {
+  for (; checked_connects_ < host_.connects(); ++checked_connects_) {
+    const nat::HostTarget& target = host_.socket(checked_connects_).target();
+    const bool accepted_client = host_.socket(checked_connects_).is_client();
+    FUZZ_REQUIRE(
+        accepted_client || target.endpoint == resolver() || may_be_reached(options_, target.endpoint.address),
+        "a connection to a denied destination: {}", sys::to_string(target.endpoint));
+  }
+  bound_udp_.resize(host_.udp.opened(), false);
+  checked_udp_.resize(host_.udp.opened());
+  for (std::size_t i = 0; i < host_.udp.opened(); ++i) {
+    const auto& sent = host_.udp.socket(i).sent();
+    for (std::size_t& at = checked_udp_[i]; at < sent.size(); ++at) {
+      FUZZ_REQUIRE(bound_udp_[i] || may_be_reached(options_, sent[at].to.address),
+                   "a datagram to a denied destination: {}", sys::to_string(sent[at].to));
+    }
+  }
+  checked_pings_.resize(host_.ping.opened());
+  for (std::size_t i = 0; i < host_.ping.opened(); ++i) {
+    const auto& sent = host_.ping.ping(i).sent;
+    for (std::size_t& at = checked_pings_[i]; at < sent.size(); ++at) {
+      FUZZ_REQUIRE(may_be_reached(options_, sent[at].request.destination),
+                   "a ping to a denied destination: {}", sys::to_string(sent[at].request.destination));
+    }
+  }
+}
+
+void World::finish(bool patiently) {
+  set_allocation_failures(0);
+  port_.set_full(false);
+  host_.release_all();
+  if (patiently) {
+    // Unanswered UDP and forward sessions are the last to end, but for half-closed connections, which have
+    // no limit yet.
+    advance(std::chrono::minutes(5));
+    FUZZ_REQUIRE(gateway_->udp().flows() == 0, "UDP flows are left after their time: {}",
+                 gateway_->udp().flows());
+    FUZZ_REQUIRE(gateway_->icmp().flows() == 0, "pings are left after their time: {}",
+                 gateway_->icmp().flows());
+    FUZZ_REQUIRE(gateway_->reassembly().pending() == 0, "fragments are left after their time");
+    FUZZ_REQUIRE(gateway_->dns().pending() == 0, "questions are left after their time");
+    FUZZ_REQUIRE(gateway_->tcp().attempts() == 0, "TCP attempts are left after their time");
+  }
+  gateway_.reset();
+  graveyard_.clear();
+  check_nothing_left();
+}
+
+void World::check_nothing_left() {
+  const HeldForProof held(timers_, host_);
+  FUZZ_REQUIRE(timers_.armed_count() == 0, "timers are left: {}", timers_.armed_count());
+  FUZZ_REQUIRE(host_.open_sockets() == 0, "host sockets are left: {}", host_.open_sockets());
+  FUZZ_REQUIRE(lwip_allocations() == 0, "memory of lwIP is left: {} pieces", lwip_allocations());
+  FUZZ_REQUIRE(mapped_buffers() == 0, "frame buffers are left: {}", mapped_buffers());
+}
+
+}  // namespace l4n::fuzz
