@@ -305,6 +305,12 @@ Reply remove_hostfwd(const Json* arguments, const ApiContext& context) {
   return reply;
 }
 
+Reply stats(const Json* /*arguments*/, const ApiContext& context) {
+  Json reply;
+  reply["return"] = to_json(context.stats());
+  return reply;
+}
+
 struct Verb {
   std::string_view name;
   Reply (*execute)(const Json* arguments, const ApiContext& context);
@@ -313,6 +319,7 @@ constexpr auto kVerbs = std::to_array<Verb>({
     {"add_hostfwd", add_hostfwd},
     {"list_hostfwd", list_hostfwd},
     {"remove_hostfwd", remove_hostfwd},
+    {"stats", stats},
 });
 
 std::string_view first_value(std::string_view text) {

@@ -11,14 +11,18 @@
 //     -> {"return":{"entries":[...]},"entries":[...]}: callers expect the one form or the other.
 //   {"execute":"remove_hostfwd","arguments":{"id":1}}
 //     -> {"return":{}}
+//   {"execute":"stats"}
+//     -> {"return":{...}}: see stats_json.hpp.
 //   -> {"error":{"desc":"bad request: ..."}}, with texts that callers know.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "cli/stats_json.hpp"
 #include "nat/forward.hpp"
 #include "netns/sys/ip_address.hpp"
 #include "netns/sys/log.hpp"
@@ -35,6 +39,7 @@ struct ApiContext {
   sys::Ipv4Address guest;
   std::optional<sys::Ipv6Address> guest6;
   sys::Log& log;  // why a forward could not be made: the reply's text is fixed
+  std::function<StatsSnapshot()> stats = [] { return StatsSnapshot(); };
 };
 
 // Every request gets an answer. Bytes after the end of the request's object are ignored. Does not throw.

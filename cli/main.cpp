@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -47,17 +48,19 @@ void keep_to_ourselves(const cli::Options& options) {
   }
 }
 
-// A directory that somebody has left open to us would be a way out of the sandbox. Only now: an argument may
-// have named a descriptor (/proc/self/fd/N), and what it meant is joined.
-void close_inherited(const cli::Options& options, const cli::Guest& guest) {
-  const std::array<int, 8> keep = {STDIN_FILENO,
+// A directory that somebody has left open to us would be a way out of the sandbox. Only when all that the
+// arguments name is open: they may name a descriptor (/proc/self/fd/N).
+void close_inherited(const cli::Options& options, const cli::Guest& guest,
+                     const std::optional<netns::UnixListener>& api) {
+  const std::array<int, 9> keep = {STDIN_FILENO,
                                    STDOUT_FILENO,
                                    STDERR_FILENO,
                                    options.exit_fd.value_or(-1),
                                    options.ready_fd.value_or(-1),
                                    guest.port.frames->fd(),
                                    guest.target ? guest.target->pidfd.get() : -1,
-                                   guest.socket ? guest.socket->fd() : -1};
+                                   guest.socket ? guest.socket->fd() : -1,
+                                   api ? api->fd() : -1};
   netns::close_descriptors_except(keep);
 }
 
@@ -84,13 +87,12 @@ int serve(const cli::Options& options) {
     return 0;
   }
 
-  close_inherited(options, *guest);
-
   // 2. The API socket: it listens before anybody reads of it.
   auto api = cli::listen_for_api(options);
   if (!api) {
     return fail(api.error());
   }
+  close_inherited(options, *guest, *api);
   print(stdout, cli::startup_text(options));
 
   // 3. The monitor: it follows resolv.conf and the target for us.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMaxInt = std::numeric_limits<int>::max();
 constexpr int kMaxMtu = 65521;
+constexpr int kMaxFlows = 1 << 20;
 constexpr int kMinMtu = 68;                                            // RFC 791
 constexpr int kMinMtuIpv6 = 1280;                                      // RFC 8200
 constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path);  // with the closing zero
@@ -36,6 +37,24 @@ Check take_mtu(Options& options, const std::string& value) {
     return complaint_with_usage("MTU must be a positive integer (< 65522)");
   }
   options.mtu = *mtu;
+  return kFine;
+}
+
+Check take_count(std::size_t& into, std::string_view name, const std::string& value) {
+  const std::optional<int> count = parse_integer(value, 1, kMaxFlows);
+  if (!count) {
+    return complaint(fmt::format("{} must be a number from 1 to {}, not {}", name, kMaxFlows, value));
+  }
+  into = static_cast<std::size_t>(*count);
+  return kFine;
+}
+
+Check take_keepalive(sys::Duration& into, const std::string& value) {
+  const std::optional<int> seconds = parse_integer(value, 0, kMaxInt);
+  if (!seconds) {
+    return complaint(fmt::format("tcp-keepalive must be a number of seconds, 0 for never, not {}", value));
+  }
+  into = std::chrono::seconds(*seconds);
   return kFine;
 }
 
@@ -106,6 +125,17 @@ Check take_option(Draft& draft, OptionId id, const std::string& value) {
     case OptionId::target_type:
       draft.target_type = value;
       break;
+    case OptionId::max_tcp_flows:
+      return take_count(options.limits.tcp_flows, "max-tcp-flows", value);
+    case OptionId::max_tcp_attempts:
+      return take_count(options.limits.tcp_attempts, "max-tcp-attempts", value);
+    case OptionId::max_udp_flows:
+      return take_count(options.limits.udp_flows, "max-udp-flows", value);
+    case OptionId::memory_limit:
+      draft.memory_limit = value;
+      break;
+    case OptionId::tcp_keepalive:
+      return take_keepalive(options.limits.tcp_keepalive, value);
     case OptionId::help:
       return only_usage(EXIT_SUCCESS);
     case OptionId::version:
@@ -180,6 +210,7 @@ Check take_values(Draft& draft) {
       ending ? ending : parse_given(draft.outbound_addr, parse_outbound_addr, draft.options.outbound_addr);
   ending =
       ending ? ending : parse_given(draft.outbound_addr6, parse_outbound_addr6, draft.options.outbound_addr6);
+  ending = ending ? ending : parse_given(draft.memory_limit, parse_memory_limit, draft.options.limits.memory);
   return ending ? ending : parse_given(draft.macaddress, parse_mac_address, draft.options.macaddress);
 }
 

@@ -41,6 +41,7 @@ struct Draft {
   std::optional<std::string> outbound_addr;
   std::optional<std::string> outbound_addr6;
   std::optional<std::string> target_type;
+  std::optional<std::string> memory_limit;
 };
 
 void warn(Draft& draft, std::string_view text);
@@ -51,7 +52,7 @@ void warn(Draft& draft, std::string_view text);
 // Judged only when all options are known because --enable-ipv6 may follow --mtu.
 [[nodiscard]] Check check_mtu(const Options& options);
 [[nodiscard]] Check check_api_socket(const Options& options);
-// --cidr, --cidr6, --outbound-addr, --outbound-addr6 and --macaddress.
+// --cidr, --cidr6, --outbound-addr, --outbound-addr6, --macaddress and --memory-limit.
 [[nodiscard]] Check take_values(Draft& draft);
 
 [[nodiscard]] bool exists(const std::string& path);

@@ -40,6 +40,18 @@ constexpr auto kOptions = std::to_array<OptionSpec>({
     {OptionId::macaddress, "macaddress", 0, "MAC", "MAC address of the interface", true},
     {OptionId::target_type, "target-type", 0, "TYPE",
      "what to serve: netns (default) or bess (a Unix socket)"},
+    {OptionId::max_tcp_flows, "max-tcp-flows", 0, "N", "most TCP connections at once (default 16384)", true},
+    {OptionId::max_tcp_attempts, "max-tcp-attempts", 0, "N",
+     "most of them that are not established yet (default 1024)", true},
+    {OptionId::max_udp_flows, "max-udp-flows", 0, "N", "most UDP flows at once (default 4096)", true},
+    {OptionId::memory_limit, "memory-limit", 0, "SIZE",
+     "most memory of TCP connections, as in 192M (default)", true},
+    {OptionId::tcp_keepalive, "tcp-keepalive", 0, "SECONDS",
+     "silence after which a TCP peer is probed (default 7200, 0: never)", true},
+    // What abbreviated --target-type before there was --tcp-keepalive.
+    {OptionId::target_type, "t", 0, "TYPE", ""},
+    // What abbreviated --macaddress before there was --max-tcp-flows.
+    {OptionId::macaddress, "ma", 0, "MAC", "", true},
     {OptionId::help, "help", 'h', "", "show this help and exit", true},
     {OptionId::version, "version", 'v', "", "show version and exit", true},
 });

@@ -33,6 +33,11 @@ enum class OptionId : std::uint8_t {
   disable_dns,
   macaddress,
   target_type,
+  max_tcp_flows,
+  max_tcp_attempts,
+  max_udp_flows,
+  memory_limit,
+  tcp_keepalive,
   help,
   version,
 };

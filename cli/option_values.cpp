@@ -4,6 +4,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
@@ -104,6 +105,27 @@ std::optional<int> parse_integer(const std::string& text, int min, int max) {
     return std::nullopt;
   }
   return static_cast<int>(value);
+}
+
+sys::Result<std::size_t> parse_memory_limit(const std::string& text) {
+  constexpr std::string_view kUnits = "KMG";
+  constexpr std::uint64_t kLeast = std::uint64_t{1} << 20U;
+  constexpr std::uint64_t kMost = std::min<std::uint64_t>(std::uint64_t{1} << 40U, SIZE_MAX);
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [unit, error] = std::from_chars(text.data(), end, number);
+  unsigned shift = 0;
+  bool good = error == std::errc{};
+  if (good && unit != end) {
+    const std::size_t found = kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(*unit))));
+    good = found != std::string_view::npos && unit + 1 == end;
+    shift = good ? 10 * (static_cast<unsigned>(found) + 1) : 0;
+  }
+  if (!good || number > kMost >> shift || number << shift < kLeast) {
+    return sys::plain_error(
+        fmt::format("memory-limit must be a size of at least 1M, such as 192M, not {}", text));
+  }
+  return static_cast<std::size_t>(number << shift);
 }
 
 sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text) {

@@ -1,6 +1,7 @@
 // Parsers for the values of single options. Errors carry the exact text for stderr (without a newline).
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -22,6 +23,9 @@ inline constexpr sys::Ipv6Network kDefaultPrefix6{{{0xfd}}, 64};
 
 // A decimal number as strtol reads it (leading blanks and a '+' are allowed), in min..max; nothing else.
 [[nodiscard]] std::optional<int> parse_integer(const std::string& text, int min, int max);
+
+// Bytes, or with K, M or G behind them so many KiB, MiB or GiB; at least 1 MiB.
+[[nodiscard]] sys::Result<std::size_t> parse_memory_limit(const std::string& text);
 
 // A.B.C.D/N with N in 1..25, so that the addresses up to x.100 exist, and no host bits.
 [[nodiscard]] sys::Result<sys::Ipv4Network> parse_cidr(const std::string& text);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cli/option_values.hpp"
+#include "nat/limits.hpp"
 #include "netns/sys/ip_address.hpp"
 #include "stack/mac_address.hpp"
 
@@ -39,6 +40,7 @@ struct Options {
   bool disable_dns = false;
   std::optional<stack::MacAddress> macaddress;  // only with configure
   TargetType target_type = TargetType::netns;
+  nat::Limits limits;
 
   // Positionals. Exactly one of these four, as netns_type and target_type say:
   pid_t pid = 0;            // > 0

@@ -72,9 +72,10 @@ netns::InitRequest init_request(const RunOptions& options, const CommandSignals&
 // Pipes and files that the command inherits are its own: an end of a pipe that we kept would keep somebody
 // waiting. Only stderr stays, for what the worker has to say.
 void leave_descriptors_to_command(const netns::Init& init, const Terminal& terminal,
-                                  const CommandSignals& signals) {
-  const std::array<int, 6> keep = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
-                                   init.fd(),    terminal.fd(), signals.fd()};
+                                  const CommandSignals& signals,
+                                  const std::optional<netns::UnixListener>& api) {
+  const std::array<int, 7> keep = {STDIN_FILENO,  STDOUT_FILENO, STDERR_FILENO,       init.fd(),
+                                   terminal.fd(), signals.fd(),  api ? api->fd() : -1};
   netns::close_descriptors_except(keep);
   const sys::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (null.valid()) {
@@ -100,9 +101,13 @@ int run(const RunOptions& options) {
   if (!init) {
     return fail_without_namespaces(init.error());
   }
-  leave_descriptors_to_command(*init, terminal, *signals);
 
-  // 3. The network, as for any other namespace.
+  // 3. The network, as for any other namespace. Its arguments may name descriptors (/proc/self/fd/N).
+  auto api = listen_for_api(options.network);
+  if (!api) {
+    return fail(api.error());
+  }
+  leave_descriptors_to_command(*init, terminal, *signals, *api);
   Options network = options.network;
   network.pid = init->pid();
   netns::AttachRequest request = attach_request(network);
@@ -110,10 +115,6 @@ int run(const RunOptions& options) {
   auto attached = netns::attach(request);
   if (!attached) {
     return netns::kStartFailed;  // it has told why
-  }
-  auto api = listen_for_api(network);
-  if (!api) {
-    return fail(api.error());
   }
   netns::MonitorRequest monitor_request;
   monitor_request.outbound_interface = outbound_interface(network, true);

@@ -1,10 +1,8 @@
 #include "cli/worker.hpp"
 
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <variant>
 #include <vector>
@@ -12,6 +10,7 @@
 #include "cli/api_protocol.hpp"
 #include "cli/outbound.hpp"
 #include "nat/guest_addresses.hpp"
+#include "netns/resource_limits.hpp"
 
 namespace l4n::cli {
 namespace {
@@ -19,25 +18,13 @@ namespace {
 using sys::Result;
 
 constexpr std::uint16_t kDnsPort = 53;
-// Descriptors that flows must leave for everything else: DNS questions, the API, listeners.
-constexpr rlim_t kReservedDescriptors = 640;
 // How long the start waits for the monitor's first word.
 constexpr sys::Duration kMonitorStart = std::chrono::seconds(5);
 
-// Raises the limit of open files to what the system allows, and returns how many flows fit under it.
-std::size_t flows_within_limit(std::size_t wanted) noexcept {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return wanted;
-  }
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  const rlim_t reserve = std::min(kReservedDescriptors, limit.rlim_cur / 4);
-  return std::min<std::size_t>(wanted, limit.rlim_cur - reserve);
-}
+// stdio, and the loop's own.
+constexpr std::size_t kUnwatchedDescriptors = 4;
 
-nat::Gateway::Config gateway_config(const Options& options) {
+nat::Gateway::Config gateway_config(const Options& options, unsigned descriptors) {
   nat::Gateway::Config config;
   config.policy.network = options.cidr;
   if (options.enable_ipv6) {
@@ -46,7 +33,7 @@ nat::Gateway::Config gateway_config(const Options& options) {
   config.policy.host_loopback = !options.disable_host_loopback;
   config.policy.dns = !options.disable_dns;
   config.mtu = static_cast<unsigned>(options.mtu);
-  config.tcp.flows = flows_within_limit(config.tcp.flows);
+  config.limits = nat::within_descriptors(options.limits, descriptors);
   return config;
 }
 
@@ -124,13 +111,16 @@ Worker::Worker(std::unique_ptr<sys::EventLoop> loop, const Options& options, Gue
       monitor_(std::move(monitor)),
       port_(std::move(port)),
       host_(*loop_),
+      most_descriptors_(netns::raise_descriptor_limit()),
       gateway_({loop_->timers(), loop_->graveyard(), system_clock(), log, *port_.frames, host_},
-               gateway_config(options)),
+               gateway_config(options, most_descriptors_)),
+      heap_trimmer_(loop_->timers(), loop_->graveyard(), sys::trim_heap),
       recommended_guest_(nat::guest_address(options.cidr)) {
   if (options.enable_ipv6) {
     recommended_guest6_ = nat::guest_address(options.cidr6);
   }
   loop_->add_turn_hook(gateway_);
+  loop_->add_turn_hook(heap_trimmer_);
   gateway_.on_port_closed([this] { on_port_closed(); });
 }
 
@@ -176,9 +166,14 @@ Result<void> Worker::watch_all(const Options& options) {
 Result<void> Worker::serve_api(netns::UnixListener listener) {
   listener.leave_file();
   api_.emplace(*loop_, std::move(listener), [this](std::string_view request) {
-    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, recommended_guest6_, log_});
+    return answer_api_request(request, {gateway_.forwards(), recommended_guest_, recommended_guest6_, log_,
+                                        [this] { return take_stats(); }});
   });
   return api_->start();
+}
+
+StatsSnapshot Worker::take_stats() const {
+  return {nat::collect_stats(gateway_), loop_->watched() + kUnwatchedDescriptors, most_descriptors_};
 }
 
 int Worker::run() {

@@ -10,11 +10,13 @@
 #include "cli/api_server.hpp"
 #include "cli/guest.hpp"
 #include "cli/options.hpp"
+#include "cli/stats_json.hpp"
 #include "nat/gateway.hpp"
 #include "nat/host_sockets.hpp"
 #include "netns/monitor.hpp"
 #include "netns/sys/clock.hpp"
 #include "netns/sys/event_loop.hpp"
+#include "netns/sys/heap_trimmer.hpp"
 #include "netns/sys/log.hpp"
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/result.hpp"
@@ -58,6 +60,7 @@ class Worker {
   void on_message(const netns::MonitorMessage& message);
   void set_outbound(bool is_v4, nat::OutboundFamily outbound);
   void on_port_closed();
+  [[nodiscard]] StatsSnapshot take_stats() const;
 
   sys::Log& log_;
   Serves serves_;
@@ -65,7 +68,9 @@ class Worker {
   netns::Monitor monitor_;
   GuestPort port_;
   nat::HostSockets host_;
+  const unsigned most_descriptors_;
   nat::Gateway gateway_;
+  sys::HeapTrimmer heap_trimmer_;
   sys::Fd signals_;
   sys::Fd exit_fd_;
   sys::MemberEvent<Worker> signal_watch_{*this, &Worker::on_signal};

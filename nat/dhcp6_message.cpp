@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "nat/domain_name.hpp"
+#include "stack/domain_name.hpp"
 
 namespace l4n::nat {
 namespace {
@@ -230,7 +230,7 @@ std::vector<std::byte> encode_dhcp6_response(const Dhcp6Response& response) {
   }
   const std::size_t used = w.size() + kOptionHeaderSize;
   const std::size_t room = kLargestDhcp6Message - std::min(used, kLargestDhcp6Message);
-  w.bytes_option(kDhcp6DomainSearch, encode_search_list(response.domain_search, room));
+  w.bytes_option(kDhcp6DomainSearch, stack::encode_search_list(response.domain_search, room));
   return std::move(w).finish();
 }
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "nat/domain_name.hpp"
+#include "stack/domain_name.hpp"
 
 namespace l4n::nat {
 namespace {
@@ -200,7 +200,7 @@ class ReplyWriter {
   }
 
   void domain_search(std::span<const std::string> names) {
-    option(Code::kDomainSearch, encode_search_list(names, room()));
+    option(Code::kDomainSearch, stack::encode_search_list(names, room()));
   }
 
   [[nodiscard]] std::vector<std::byte> finish() && {

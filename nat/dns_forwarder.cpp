@@ -20,6 +20,8 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
 
   [[nodiscard]] Handle handle() const noexcept { return handle_; }
 
+  [[nodiscard]] std::size_t size() const noexcept { return query_.size(); }
+
   // Asks the next server; gives up after the last one of the last round.
   void ask_next() noexcept {
     while (tries_ < servers_.size() * kRounds) {
@@ -85,12 +87,15 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
 };
 
 DnsForwarder::DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
-                           sys::Graveyard& graveyard) noexcept
+                           sys::Graveyard& graveyard, std::size_t most_questions,
+                           std::size_t most_spare) noexcept
     : link_(link),
       host_(host),
       resolvers_(resolvers),
       timers_(timers),
       graveyard_(graveyard),
+      most_questions_(most_questions),
+      most_spare_(most_spare),
       sweep_timer_(timers, sweep_alarm_) {}
 
 DnsForwarder::~DnsForwarder() = default;
@@ -99,13 +104,12 @@ void DnsForwarder::on_datagram(const stack::UdpDatagram& datagram) {
   if (!is_dns_query(datagram.payload)) {
     return;
   }
-  if (questions_.size() >= kMostQuestions) {
-    evict_oldest();
-  }
+  make_room(datagram.payload.size());
   ++counters_.questions;
   const Handle handle = questions_.reserve();
   Question& question = questions_.set(handle, std::make_unique<Question>(*this, handle, datagram));
   order_.push_back(handle);
+  bytes_ += question.size();
   question.ask_next();
 }
 
@@ -118,7 +122,7 @@ void DnsForwarder::Spare::on_host_event() noexcept {
 
 void DnsForwarder::keep(const sys::Endpoint& asker, const HostTarget& server,
                         std::unique_ptr<HostDatagram> socket) {
-  if (spare_.size() >= kMostSpare) {
+  if (spare_.size() >= most_spare_) {
     spare_.pop_back();
   }
   Spare& spare = spare_.emplace_front();
@@ -154,6 +158,13 @@ void DnsForwarder::sweep() noexcept {
   }
 }
 
+// For one more question of so many bytes.
+void DnsForwarder::make_room(std::size_t bytes) noexcept {
+  while (questions_.size() >= most_questions_ || bytes_ + bytes > kMostBytes) {
+    evict_oldest();
+  }
+}
+
 void DnsForwarder::evict_oldest() noexcept {
   while (!order_.empty()) {
     Question* question = questions_.get(order_.front());
@@ -167,6 +178,7 @@ void DnsForwarder::evict_oldest() noexcept {
 }
 
 void DnsForwarder::bury(Question& question) noexcept {
+  bytes_ -= question.size();
   graveyard_.bury(questions_.take(question.handle()));
   while (!order_.empty() && questions_.get(order_.front()) == nullptr) {
     order_.pop_front();

@@ -26,11 +26,11 @@ namespace l4n::nat {
 
 class DnsForwarder {
  public:
-  static constexpr std::size_t kMostQuestions = 512;
+  // Of all questions that wait for their answer.
+  static constexpr std::size_t kMostBytes = 1024 * 1024;
   static constexpr sys::Duration kTryTime = std::chrono::milliseconds(1500);
   static constexpr unsigned kRounds = 2;
-  // Sockets that wait for another question, and how long they do at least.
-  static constexpr std::size_t kMostSpare = 128;
+  // How long a socket waits for another question at least.
   static constexpr sys::Duration kSpareTime = std::chrono::seconds(2);
 
   struct Counters {
@@ -41,7 +41,7 @@ class DnsForwarder {
   };
 
   DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
-               sys::Graveyard& graveyard) noexcept;
+               sys::Graveyard& graveyard, std::size_t most_questions, std::size_t most_spare) noexcept;
   DnsForwarder(const DnsForwarder&) = delete;
   DnsForwarder& operator=(const DnsForwarder&) = delete;
   ~DnsForwarder();
@@ -69,6 +69,7 @@ class DnsForwarder {
   [[nodiscard]] std::unique_ptr<HostDatagram> take_spare(const sys::Endpoint& asker,
                                                          const HostTarget& server) noexcept;
   void sweep() noexcept;
+  void make_room(std::size_t bytes) noexcept;
   void evict_oldest() noexcept;
   void bury(Question& question) noexcept;
 
@@ -77,7 +78,10 @@ class DnsForwarder {
   Resolvers& resolvers_;
   sys::TimerQueue& timers_;
   sys::Graveyard& graveyard_;
+  const std::size_t most_questions_;
+  const std::size_t most_spare_;  // sockets that wait for another question
   Slab<Question> questions_;
+  std::size_t bytes_ = 0;     // of these
   std::deque<Handle> order_;  // oldest first; may name questions that are answered
   std::list<Spare> spare_;    // the one kept last is first
   sys::MemberTimer<DnsForwarder> sweep_alarm_{*this, &DnsForwarder::sweep};

@@ -14,6 +14,7 @@
 #include "nat/dns_forwarder.hpp"
 #include "nat/host.hpp"
 #include "nat/icmp_nat.hpp"
+#include "nat/limits.hpp"
 #include "nat/policy.hpp"
 #include "nat/port_forwards.hpp"
 #include "nat/resolvers.hpp"
@@ -26,6 +27,7 @@
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
 #include "stack/ingress.hpp"
+#include "stack/memory_budget.hpp"
 #include "stack/neighbours.hpp"
 #include "stack/reassembly.hpp"
 
@@ -36,8 +38,7 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   struct Config {
     PolicyConfig policy;
     unsigned mtu = 1500;  // bytes, the largest IP packet
-    TcpNat::Limits tcp;
-    std::size_t udp_flows = 4096;
+    Limits limits;
   };
   struct Counters {
     std::uint64_t frames = 0;
@@ -84,6 +85,12 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const Router& router() const noexcept { return router_; }
   [[nodiscard]] const DnsForwarder& dns() const noexcept { return dns_; }
   [[nodiscard]] const stack::GuestLink& link() const noexcept { return link_; }
+  [[nodiscard]] const stack::Neighbours& neighbours() const noexcept { return neighbours_; }
+  // Null without IPv6.
+  [[nodiscard]] const Dhcp6Server* dhcp6() const noexcept { return dhcp6_ ? &*dhcp6_ : nullptr; }
+  [[nodiscard]] const PortForwards& port_forwards() const noexcept { return forwards_; }
+  [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
+  [[nodiscard]] const stack::MemoryBudget& memory() const noexcept { return memory_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
@@ -103,10 +110,12 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] bool stays_in_scope(const stack::IpPacket& packet);
 
   PolicyConfig policy_;
+  const Limits limits_;
   sys::Graveyard& graveyard_;
   sys::Log& log_;
   stack::FramePort& port_;
   stack::GuestLink link_;
+  stack::MemoryBudget memory_;
   stack::GuestTcp guest_tcp_;
   stack::Neighbours neighbours_;
   stack::Reassembly reassembly_;

@@ -120,12 +120,13 @@ class IcmpNat::Flow final : private HostPingObserver {
 };
 
 IcmpNat::IcmpNat(stack::GuestLink& link, PingHost& host, sys::TimerQueue& timers, sys::Log& log,
-                 const PolicyConfig& policy)
+                 const PolicyConfig& policy, std::size_t most_flows)
     : link_(link),
       host_(host),
       timers_(timers),
       log_(log),
       policy_(policy),
+      most_flows_(most_flows),
       table_(sys::HashKey::random()),
       timer_(timers, *this) {}
 
@@ -148,7 +149,7 @@ IcmpNat::Flow* IcmpNat::find_or_open(const stack::FlowKey& key) {
   if (const auto index = table_.find(key)) {
     return &flows_.at(*index);
   }
-  if (flows_.size() >= kMostFlows) {
+  if (flows_.size() >= most_flows_) {
     ++counters_.evicted;
     close_oldest(order_[0].empty() ? order_[1] : order_[0]);
   }

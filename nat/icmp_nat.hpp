@@ -22,8 +22,6 @@ namespace l4n::nat {
 
 class IcmpNat final : private sys::TimerHandler {
  public:
-  // One more takes the place of the flow that was used longest ago; those without any answer go first.
-  static constexpr std::size_t kMostFlows = 256;
   // From the last request or answer.
   static constexpr sys::Duration kIdleTime = std::chrono::seconds(30);
   // Of one flow, that may still be answered.
@@ -43,8 +41,10 @@ class IcmpNat final : private sys::TimerHandler {
     std::uint64_t evicted = 0;      // flows that made room
   };
 
+  // One more than `most_flows` takes the place of the flow that was used longest ago; those without any
+  // answer go first.
   IcmpNat(stack::GuestLink& link, PingHost& host, sys::TimerQueue& timers, sys::Log& log,
-          const PolicyConfig& policy);
+          const PolicyConfig& policy, std::size_t most_flows);
   IcmpNat(const IcmpNat&) = delete;
   IcmpNat& operator=(const IcmpNat&) = delete;
   ~IcmpNat();
@@ -75,6 +75,7 @@ class IcmpNat final : private sys::TimerHandler {
   sys::TimerQueue& timers_;
   sys::Log& log_;
   const PolicyConfig& policy_;
+  const std::size_t most_flows_;
   Counters counters_;
   bool unavailable_logged_ = false;
 

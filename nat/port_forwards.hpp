@@ -40,6 +40,7 @@ class PortForwards final : public ForwardControl {
   sys::Result<Forward> add(const ForwardRule& rule) override;
   bool remove(std::uint32_t id) noexcept override;
   [[nodiscard]] std::vector<Forward> list() const override;
+  [[nodiscard]] std::size_t ports() const noexcept { return ports_; }
 
  private:
   class TcpPort;

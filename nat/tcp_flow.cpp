@@ -41,6 +41,12 @@ stack::TcpHeader syn_header(const stack::HeldSyn& syn) noexcept {
 
 }  // namespace
 
+std::vector<std::byte> to_quote(sys::Bytes packet) {
+  constexpr std::size_t kMostQuoted = 1280;
+  const sys::Bytes head = packet.first(std::min(packet.size(), kMostQuoted));
+  return {head.begin(), head.end()};
+}
+
 TcpFlow::TcpFlow(TcpNat& nat, Handle handle, Attempt attempt)
     : nat_(nat),
       handle_(handle),
@@ -63,7 +69,11 @@ void TcpFlow::transition(State next) noexcept {
   if (!legal(state_, next)) {
     std::abort();  // a flow in the wrong state would mix up connections
   }
+  const bool was_attempt = state_ == State::connecting || state_ == State::opening;
   state_ = next;
+  if (was_attempt && next != State::opening) {
+    nat_.attempt_over(*this);
+  }
 }
 
 void TcpFlow::start() {
@@ -100,14 +110,19 @@ void TcpFlow::check_connect() noexcept {
   }
 }
 
-void TcpFlow::on_timer() noexcept { connect_next(ETIMEDOUT); }
+void TcpFlow::on_timer() noexcept {
+  if (state_ == State::connecting) {
+    connect_next(ETIMEDOUT);
+  } else {
+    watch_silence();
+  }
+}
 
 void TcpFlow::open_guest() noexcept {
   timer_.cancel();
   if (attempt_->dns) {
     nat_.resolver_answered(attempt_->targets[next_target_ - 1]);
   }
-  nat_.attempt_over();
   transition(State::opening);
   if (!nat_.guest_tcp().open(guest_, attempt_->syn)) {
     close();
@@ -122,7 +137,6 @@ void TcpFlow::on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept
     abandon();
     return;
   }
-  nat_.attempt_over();
   transition(State::opening);
   if (!nat_.guest_tcp().connect(guest_, key_, *mac)) {
     abandon();
@@ -139,6 +153,7 @@ void TcpFlow::refuse(int error) noexcept {
   switch (error) {
     case 0:
     case ETIMEDOUT:
+      ++nat_.counters_.attempts_timed_out;
       break;  // silence: the guest repeats its SYN, which starts us again, until it gives up itself
     case EHOSTUNREACH:
     case EHOSTDOWN:
@@ -166,7 +181,7 @@ void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
     close();
   } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
     attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
-    attempt_->packet.assign(segment.packet.packet.begin(), segment.packet.packet.end());
+    attempt_->packet = to_quote(segment.packet.packet);
   }
 }
 
@@ -174,8 +189,9 @@ void TcpFlow::on_host_event() noexcept { nat_.mark_dirty(*this); }
 
 void TcpFlow::on_connection_change() noexcept { nat_.mark_dirty(*this); }
 
-bool TcpFlow::pump() noexcept {
+bool TcpFlow::pump(sys::Time now) noexcept {
   more_ = false;
+  last_active_ = now;
   using Guest = stack::GuestConnection::State;
   if (state_ == State::connecting && attempt_) {
     check_connect();
@@ -183,6 +199,7 @@ bool TcpFlow::pump() noexcept {
   if (state_ == State::opening && guest_.state() != Guest::syn_received &&
       guest_.state() != Guest::syn_sent) {
     transition(State::relaying);
+    watch_silence();
   }
   if (state_ == State::relaying) {
     relay();
@@ -201,7 +218,46 @@ void TcpFlow::relay() noexcept {
   to_host();
   to_guest();
   guest_.flush();
+  if (half_closed() && !watches_half_close_) {
+    watches_half_close_ = true;
+    timer_.arm(kHalfClosedTime);
+  }
   finish_if_done();
+}
+
+// The timer is not moved with everything that happens: it looks whether its time is really over.
+void TcpFlow::watch_silence() noexcept {
+  const sys::Duration silence = nat_.timers().now() - last_active_;
+  if (half_closed()) {
+    on_half_closed_silence(silence);
+  } else if (nat_.limits_.tcp_keepalive > sys::Duration::zero()) {
+    on_silence(silence);
+  }
+}
+
+void TcpFlow::on_half_closed_silence(sys::Duration silence) noexcept {
+  if (silence < kHalfClosedTime) {
+    timer_.arm(kHalfClosedTime - silence);
+    return;
+  }
+  ++nat_.counters_.half_closed_ended;
+  abandon();
+}
+
+void TcpFlow::on_silence(sys::Duration silence) noexcept {
+  const sys::Duration keepalive = nat_.limits_.tcp_keepalive;
+  if (silence < keepalive) {
+    unanswered_probes_ = 0;
+    timer_.arm(keepalive - silence);
+  } else if (unanswered_probes_ == kKeepaliveProbes) {
+    ++nat_.counters_.keepalive_ended;
+    abandon();
+  } else {
+    ++unanswered_probes_;
+    ++nat_.counters_.keepalive_probes;
+    guest_.keep_alive();
+    timer_.arm(kKeepaliveInterval);
+  }
 }
 
 void TcpFlow::to_host() noexcept {
@@ -242,6 +298,7 @@ void TcpFlow::to_guest() noexcept {
   while (!host_ended_ && host_->readable()) {
     const std::size_t size = guest_.write_size();
     if (size == 0) {
+      nat_.counters_.reads_paused += guest_.short_of_memory() ? 1 : 0;
       probe_guest();
       return;
     }
@@ -357,11 +414,8 @@ void TcpFlow::abandon() noexcept {
 }
 
 void TcpFlow::close() noexcept {
-  if (state_ == State::connecting) {
-    nat_.attempt_over();
-    if (!attempt_) {
-      nat_.neighbours().forget(*this);
-    }
+  if (state_ == State::connecting && !attempt_) {
+    nat_.neighbours().forget(*this);
   }
   transition(State::closed);
   timer_.cancel();

@@ -7,6 +7,10 @@
 // in turn. In opening, lwIP has answered the SYN. In relaying, bytes go both ways; each direction ends with
 // its own FIN. A closed flow is out of the table and destroyed at the end of the turn.
 //
+// A flow that is silent ends in the end: ten minutes after one side has finished and the other has nothing
+// more to say, and when the guest has vanished, which it is asked after two hours. A guest that keeps its
+// window closed and acknowledges our probes is not silent (RFC 9293 3.8.6.1); what it can hold is bounded.
+//
 // A connection that a port forward has accepted goes the other way round: connecting looks for the guest's
 // MAC address, opening has sent it a SYN.
 //
@@ -16,6 +20,7 @@
 
 #include <array>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -29,6 +34,9 @@ namespace l4n::nat {
 
 class TcpNat;
 
+// As much of a packet as ICMP errors quote (RFC 4443 2.4: they fill the least MTU of IPv6).
+[[nodiscard]] std::vector<std::byte> to_quote(sys::Bytes packet);
+
 class TcpFlow final : public sys::Buried,
                       private HostObserver,
                       private stack::ConnectionObserver,
@@ -37,10 +45,16 @@ class TcpFlow final : public sys::Buried,
  public:
   enum class State { connecting, opening, relaying, closed };
 
+  // How long a flow may be silent whose one side has finished.
+  static constexpr sys::Duration kHalfClosedTime = std::chrono::minutes(10);
+  // A silent guest is asked so many times, so far apart (as Linux does), before it is given up.
+  static constexpr unsigned kKeepaliveProbes = 9;
+  static constexpr sys::Duration kKeepaliveInterval = std::chrono::seconds(75);
+
   // Held back from the guest until the host has answered.
   struct Attempt {
     stack::HeldSyn syn;
-    std::vector<std::byte> packet;    // the guest's SYN from its IP header on, to be quoted in ICMP errors
+    std::vector<std::byte> packet;    // the beginning of the guest's SYN, to be quoted in ICMP errors
     std::vector<HostTarget> targets;  // never empty; tried in order
     bool dns = false;                 // a target that fails makes way for the next one
   };
@@ -60,7 +74,7 @@ class TcpFlow final : public sys::Buried,
   // A segment from the guest while the host is still connecting.
   void on_early_segment(const stack::TcpSegment& segment) noexcept;
   // Does what can be done now. True when it stopped only to let others have their turn.
-  bool pump() noexcept;
+  bool pump(sys::Time now) noexcept;
   // Ends the flow: the guest gets nothing while connecting, a reset later; the host gets a reset.
   void abandon() noexcept;
 
@@ -81,7 +95,11 @@ class TcpFlow final : public sys::Buried,
   void check_connect() noexcept;
   void open_guest() noexcept;
   void refuse(int error) noexcept;
+  [[nodiscard]] bool half_closed() const noexcept { return guest_.guest_finished() || host_ended_; }
   void relay() noexcept;
+  void watch_silence() noexcept;
+  void on_half_closed_silence(sys::Duration silence) noexcept;
+  void on_silence(sys::Duration silence) noexcept;
   void to_host() noexcept;
   void to_guest() noexcept;
   std::size_t take_buffers(Buffers& buffers, std::size_t wanted) noexcept;
@@ -95,16 +113,20 @@ class TcpFlow final : public sys::Buried,
   const Handle handle_;
   const stack::FlowKey key_;
   State state_ = State::connecting;
-  bool dirty_ = false;                // queued for pump()
-  bool more_ = false;                 // pump() stopped at its budget
-  bool host_ended_ = false;           // the host's FIN was read
-  bool host_finished_ = false;        // our FIN toward the host was sent
-  bool host_broken_ = false;          // the host does not take data any more
-  std::unique_ptr<Attempt> attempt_;  // until the guest is answered; null for a forwarded connection
+  std::list<Handle>::iterator attempt_place_;  // valid until the flow is established
+  bool dirty_ = false;                         // queued for pump()
+  bool more_ = false;                          // pump() stopped at its budget
+  bool host_ended_ = false;                    // the host's FIN was read
+  bool host_finished_ = false;                 // our FIN toward the host was sent
+  bool host_broken_ = false;                   // the host does not take data any more
+  std::unique_ptr<Attempt> attempt_;           // until the guest is answered; null for a forwarded connection
   std::size_t next_target_ = 0;
   std::unique_ptr<HostStream> host_;
   stack::GuestConnection guest_;
-  sys::Timer timer_;  // while connecting
+  sys::Time last_active_{};
+  unsigned unanswered_probes_ = 0;
+  bool watches_half_close_ = false;
+  sys::Timer timer_;  // while connecting; then for when it has been silent for too long
 };
 
 }  // namespace l4n::nat

@@ -73,17 +73,15 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
-  if (flows_.size() >= limits_.flows) {
+  if (flows_.size() >= limits_.tcp_flows && !make_room()) {
     ++counters_.refused_full;
-    log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.flows,
+    log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.tcp_flows,
                  stack::to_string(segment.key));
     link_.send_tcp_reset(segment.packet.source_mac, segment.key.remote(), segment.key.guest(), segment.tcp,
                          segment.payload_size());
     return;
   }
-  TcpFlow::Attempt attempt{stack::HeldSyn::of(segment),
-                           {segment.packet.packet.begin(), segment.packet.packet.end()},
-                           std::move(targets),
+  TcpFlow::Attempt attempt{stack::HeldSyn::of(segment), to_quote(segment.packet.packet), std::move(targets),
                            dns};
   const Handle handle = flows_.reserve();
   begin(segment.key, handle, std::make_unique<TcpFlow>(*this, handle, std::move(attempt)));
@@ -91,20 +89,20 @@ void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget
 
 // Puts a new flow into the table and starts it.
 void TcpNat::begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<TcpFlow> flow) {
-  if (attempts_ >= limits_.attempts) {
-    evict_oldest_attempt();
+  if (attempts_.size() >= limits_.tcp_attempts) {
+    static_cast<void>(make_room());
   }
   TcpFlow& started = flows_.set(handle, std::move(flow));
   table_.insert(key, handle.index);
-  ++attempts_;
+  started.attempt_place_ = attempts_.insert(attempts_.end(), handle);
   ++counters_.opened;
-  attempt_order_.push_back(handle);
   started.start();
 }
 
 void TcpNat::on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen,
                        const sys::Endpoint& guest) {
-  const auto key = flows_.size() < limits_.flows ? free_key(guest, seen) : std::nullopt;
+  const bool has_room = flows_.size() < limits_.tcp_flows || make_room();
+  const auto key = has_room ? free_key(guest, seen) : std::nullopt;
   if (!key) {
     ++counters_.refused_full;
     log_.warning(sys::LogClass::tcp, "no room for a connection from {} to {}", sys::to_string(seen),
@@ -129,16 +127,18 @@ std::optional<stack::FlowKey> TcpNat::free_key(const sys::Endpoint& guest, sys::
   return std::nullopt;
 }
 
-void TcpNat::evict_oldest_attempt() noexcept {
-  while (!attempt_order_.empty()) {
-    TcpFlow* flow = flows_.get(attempt_order_.front());
-    attempt_order_.pop_front();
-    if (flow != nullptr && flow->state() == TcpFlow::State::connecting) {
+// The oldest connection that is not established goes. False when there is none. (One that was established in
+// this very turn is not out of the list yet.)
+bool TcpNat::make_room() noexcept {
+  for (const Handle handle : attempts_) {
+    TcpFlow& flow = *flows_.get(handle);
+    if (flow.guest().state() != stack::GuestConnection::State::established) {
       ++counters_.attempts_evicted;
-      flow->abandon();
-      return;
+      flow.abandon();
+      return true;
     }
   }
+  return false;
 }
 
 void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
@@ -150,25 +150,18 @@ void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
 
 bool TcpNat::pump() noexcept {
   pumping_.swap(dirty_);
+  const sys::Time now = pumping_.empty() ? sys::Time() : timers_.now();
   for (const Handle handle : pumping_) {
     TcpFlow* flow = flows_.get(handle);
     if (flow == nullptr) {
       continue;
     }
     flow->dirty_ = false;
-    if (flow->pump()) {
+    if (flow->pump(now)) {
       mark_dirty(*flow);
     }
   }
   pumping_.clear();
-  // The order keeps names of attempts that are over; drop them before they add up.
-  while (!attempt_order_.empty()) {
-    const TcpFlow* flow = flows_.get(attempt_order_.front());
-    if (flow != nullptr && flow->state() == TcpFlow::State::connecting) {
-      break;
-    }
-    attempt_order_.pop_front();
-  }
   return !dirty_.empty();
 }
 

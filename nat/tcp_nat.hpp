@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <vector>
 
 #include "nat/host.hpp"
+#include "nat/limits.hpp"
 #include "nat/policy.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/slab.hpp"
@@ -22,15 +23,16 @@ namespace l4n::nat {
 
 class TcpNat {
  public:
-  struct Limits {
-    std::size_t flows = 16384;
-    std::size_t attempts = 1024;  // flows whose SYN is held
-  };
   struct Counters {
     std::uint64_t opened = 0;
-    std::uint64_t refused_full = 0;      // the table was full
-    std::uint64_t denied = 0;            // by the policy
-    std::uint64_t attempts_evicted = 0;  // the oldest attempt made room
+    std::uint64_t refused_full = 0;        // the table was full
+    std::uint64_t denied = 0;              // by the policy
+    std::uint64_t attempts_evicted = 0;    // the oldest attempt made room
+    std::uint64_t attempts_timed_out = 0;  // the host's side did not answer
+    std::uint64_t half_closed_ended = 0;   // one side had finished, the other was silent
+    std::uint64_t keepalive_probes = 0;
+    std::uint64_t keepalive_ended = 0;  // nobody answered them
+    std::uint64_t reads_paused = 0;     // the host's data was left in its socket for want of memory
   };
 
   TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighbours& neighbours, Host& host,
@@ -50,7 +52,8 @@ class TcpNat {
   void abandon_all() noexcept;
 
   [[nodiscard]] std::size_t flows() const noexcept { return flows_.size(); }
-  [[nodiscard]] std::size_t attempts() const noexcept { return attempts_; }
+  // Connections that are not established yet.
+  [[nodiscard]] std::size_t attempts() const noexcept { return attempts_.size(); }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] const stack::FlowTable& table() const noexcept { return table_; }
 
@@ -61,7 +64,7 @@ class TcpNat {
   void start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns);
   void begin(const stack::FlowKey& key, Handle handle, std::unique_ptr<TcpFlow> flow);
   [[nodiscard]] std::optional<stack::FlowKey> free_key(const sys::Endpoint& guest, sys::Endpoint seen) const;
-  void evict_oldest_attempt() noexcept;
+  [[nodiscard]] bool make_room() noexcept;
 
   // For the flows.
   [[nodiscard]] stack::GuestTcp& guest_tcp() noexcept { return guest_tcp_; }
@@ -70,7 +73,7 @@ class TcpNat {
   [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
   [[nodiscard]] Host& host() noexcept { return host_; }
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
-  void attempt_over() noexcept { --attempts_; }
+  void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
   void mark_dirty(TcpFlow& flow) noexcept;
   void bury(TcpFlow& flow) noexcept;
   void send_host_error(const stack::MacAddress& to, const HostError& error, sys::Bytes packet) noexcept;
@@ -89,8 +92,7 @@ class TcpNat {
 
   stack::FlowTable table_;
   Slab<TcpFlow> flows_;
-  std::size_t attempts_ = 0;
-  std::deque<Handle> attempt_order_;  // oldest first; may name flows that are no attempts any more
+  std::list<Handle> attempts_;  // oldest first
   std::vector<Handle> dirty_;
   std::vector<Handle> pumping_;  // scratch of pump()
 };

@@ -1,6 +1,7 @@
 #include "nat/udp_forwards.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "nat/udp_flow.hpp"
 
@@ -135,6 +136,7 @@ bool UdpForwards::on_datagram(const stack::UdpDatagram& datagram) noexcept {
 // --- Port ---
 
 UdpForwards::Port::~Port() {
+  static_cast<void>(take_waiting());
   owner_.end_sessions_of(*this);
   owner_.environment_.neighbours.forget(*this);
 }
@@ -214,7 +216,8 @@ void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes da
   stack::Neighbours& neighbours = owner_.environment_.neighbours;
   if (const auto mac = neighbours.find(guest_.address)) {
     to_guest(*mac, seen, data, segment_size);
-  } else if (waiting_.size() < kMostWaiting) {
+  } else if (may_wait(data)) {
+    owner_.waiting_bytes_ += data.size();
     waiting_.push_back({seen, {data.begin(), data.end()}, segment_size});
     if (waiting_.size() == 1) {
       static_cast<void>(neighbours.resolve(guest_.address, *this));
@@ -224,10 +227,19 @@ void UdpForwards::Port::deliver(const HostUdp::Received& received, sys::Bytes da
   }
 }
 
+bool UdpForwards::Port::may_wait(sys::Bytes data) const noexcept {
+  return waiting_.size() < kMostWaiting && owner_.waiting_bytes_ + data.size() <= kMostWaitingBytes;
+}
+
+std::vector<UdpForwards::Port::Waiting> UdpForwards::Port::take_waiting() noexcept {
+  for (const Waiting& one : waiting_) {
+    owner_.waiting_bytes_ -= one.data.size();
+  }
+  return std::exchange(waiting_, {});
+}
+
 void UdpForwards::Port::on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept {
-  std::vector<Waiting> waiting;
-  waiting.swap(waiting_);
-  for (const Waiting& one : waiting) {
+  for (const Waiting& one : take_waiting()) {
     if (mac) {
       to_guest(*mac, one.source, one.data, one.segment_size);
     } else {

@@ -25,6 +25,8 @@ class UdpForwards {
   static constexpr std::size_t kMostSessions = 4096;  // then the one that was used longest ago makes room
   // Datagrams of one port that wait for the guest's MAC address.
   static constexpr std::size_t kMostWaiting = 16;
+  // Bytes of the datagrams of all ports that do.
+  static constexpr std::size_t kMostWaitingBytes = 1024 * 1024;
 
   struct Counters {
     std::uint64_t received = 0;  // datagrams to the guest
@@ -91,6 +93,7 @@ class UdpForwards {
   std::list<Session*> order_;  // least recently used first
   sys::MemberTimer<UdpForwards> idle_alarm_{*this, &UdpForwards::on_idle};
   sys::Timer idle_timer_;
+  std::size_t waiting_bytes_ = 0;
   Counters counters_;
 };
 
@@ -116,6 +119,8 @@ class UdpForwards::Port final : private HostUdpObserver, private stack::Neighbou
   void on_udp_event(bool has_error) noexcept override;
   void on_neighbour(const std::optional<stack::MacAddress>& mac) noexcept override;
   void deliver(const HostUdp::Received& received, sys::Bytes data) noexcept;
+  [[nodiscard]] bool may_wait(sys::Bytes data) const noexcept;
+  [[nodiscard]] std::vector<Waiting> take_waiting() noexcept;
   void to_guest(const stack::MacAddress& mac, const sys::Endpoint& source, sys::Bytes data,
                 std::size_t segment_size) noexcept;
   sys::IoStatus send_once(const sys::Endpoint& to, const UdpHeaderFields& fields, sys::Bytes data,

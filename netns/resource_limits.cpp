@@ -17,6 +17,19 @@ struct Limit {
 
 }  // namespace
 
+unsigned raise_descriptor_limit(unsigned most) noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return most;  // cannot be; whatever the limit is, reaching it is an ordinary error of every socket
+  }
+  rlimit wanted = limit;
+  wanted.rlim_cur = std::max<rlim_t>(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, most));
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
+    limit = wanted;
+  }
+  return static_cast<unsigned>(std::min<rlim_t>(limit.rlim_cur, most));
+}
+
 sys::Result<void> limit_resources(unsigned descriptors) {
   const auto limits = std::to_array<Limit>({
       {RLIMIT_CORE, 0, "core files"},

@@ -30,6 +30,7 @@ using Rules = std::vector<SeccompRule>;
 struct FreeCall {
   const char* call;
   const char* why;
+  Need need = Need::everywhere;
 };
 
 constexpr auto kAlways = std::to_array<FreeCall>({
@@ -54,38 +55,38 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     // The loop.
     {"epoll_ctl", "to watch a descriptor"},
     {"epoll_wait", "to sleep"},
-    {"epoll_pwait", "the same where the C library or the architecture has only this one"},
+    {"epoll_pwait", "the same where the C library or the architecture has only this one", Need::by_library},
     {"poll", "whether the peer of a frame socket has left"},
-    {"ppoll", "the same where the C library or the architecture has only this one"},
+    {"ppoll", "the same where the C library or the architecture has only this one", Need::by_library},
     {"ppoll_time64", "the same on 32-bit machines"},
-    {"clock_gettime", "the clock, where the vDSO does not answer"},
+    {"clock_gettime", "the clock, where the vDSO does not answer", Need::by_library},
     {"clock_gettime64", "the same on 32-bit machines"},
-    {"clock_nanosleep", "to wait for the monitor at the end"},
+    {"clock_nanosleep", "to wait for the monitor at the end", Need::by_library},
     {"clock_nanosleep_time64", "the same on 32-bit machines"},
-    {"nanosleep", "the same with older C libraries"},
-    {"restart_syscall", "a sleep goes on after the process was stopped and continued"},
-    {"getrandom", "initial sequence numbers, DNS identifiers, hash keys"},
+    {"nanosleep", "the same with older C libraries", Need::by_library},
+    {"restart_syscall", "a sleep goes on after the process was stopped and continued", Need::by_library},
+    {"getrandom", "identifiers of pings by a raw socket"},
     {"sched_yield", "the reader in the guest gets its turn after a burst"},
     // Memory; what could make it executable is below.
-    {"brk", "malloc"},
-    {"munmap", "malloc; frame buffers"},
-    {"mremap", "malloc"},
-    {"madvise", "malloc; frame buffers that are idle"},
-    {"sched_getaffinity", "malloc counts the processors when memory runs short"},
+    {"brk", "malloc", Need::by_library},
+    {"munmap", "malloc; frame buffers", Need::by_library},
+    {"mremap", "malloc", Need::by_library},
+    {"madvise", "malloc; frame buffers that are idle", Need::by_library},
+    {"sched_getaffinity", "malloc counts the processors when memory runs short", Need::by_library},
     // The end.
     {"wait4", "the monitor's end, the command's"},
     {"exit_group", "exit"},
-    {"exit", "exit"},
-    {"rt_sigreturn", "the return from a signal handler"},
+    {"exit", "exit", Need::by_library},
+    {"rt_sigreturn", "the return from a signal handler", Need::by_library},
     {"sigreturn", "the same on 32-bit machines"},
     {"rt_sigprocmask", "abort(); the supervisor stops itself"},
     {"getpid", "abort(); the supervisor stops itself"},
-    {"gettid", "abort()"},
+    {"gettid", "abort()", Need::in_trouble},
 });
 
 constexpr auto kForRun = std::to_array<FreeCall>({
     {"getpgrp", "whose the terminal is"},
-    {"getpgid", "the same where there is no getpgrp"},
+    {"getpgid", "the same where there is no getpgrp", Need::by_library},
     {"getsid", "whether a hang-up came to us alone"},
     {"rt_sigpending", "a signal that came before there was a command"},
     {"rt_sigtimedwait", "whether we were continued"},
@@ -128,9 +129,10 @@ void add_memory(Rules& rules) {
     rules.push_back({call,
                      {lacks(kProt, PROT_EXEC), includes(kFlags, MAP_ANONYMOUS)},
                      0,
-                     "malloc; frame buffers: memory, not files, and no code"});
+                     "malloc; frame buffers: memory, not files, and no code",
+                     Need::by_library});
   }
-  rules.push_back({"mprotect", {lacks(kProt, PROT_EXEC)}, 0, "malloc: no code"});
+  rules.push_back({"mprotect", {lacks(kProt, PROT_EXEC)}, 0, "malloc: no code", Need::by_library});
 }
 
 // There is one thread and thus nobody to wait for, but pthread_once() wakes everybody who might be there.
@@ -139,7 +141,8 @@ void add_futex(Rules& rules) {
     rules.push_back({call,
                      {{1, kInt & ~std::uint64_t{FUTEX_PRIVATE_FLAG}, FUTEX_WAKE}},
                      0,
-                     "pthread_once: the first C++ exception finds the unwinder's tables"});
+                     "pthread_once: the first C++ exception finds the unwinder's tables",
+                     Need::by_library});
   }
 }
 
@@ -211,26 +214,27 @@ void add_socket_options(Rules& rules) {
 
 void add_ioctls(Rules& rules) {
   rules.push_back({"ioctl", {is(1, TUNSETOFFLOAD)}, 0, "a TAP that goes on without us loses its offloads"});
-  rules.push_back({"ioctl", {is(1, TCGETS)}, ENOTTY, "stdio asks whether it has a terminal"});
+  rules.push_back(
+      {"ioctl", {is(1, TCGETS)}, ENOTTY, "stdio asks whether it has a terminal", Need::by_library});
 }
 
 void add_own_end(Rules& rules) {
   const int self = ::getpid();
   for (const char* call : {"tgkill", "tkill"}) {
     const unsigned signal = call[1] == 'g' ? 2 : 1;
-    rules.push_back({call, {is_signed(0, self), is_signed(signal, SIGABRT)}, 0, "abort()"});
+    rules.push_back({call, {is_signed(0, self), is_signed(signal, SIGABRT)}, 0, "abort()", Need::in_trouble});
   }
 }
 
-void add_kill(Rules& rules, pid_t child, const char* why) {
+void add_kill(Rules& rules, pid_t child, const char* why, Need need) {
   if (child > 0) {
-    rules.push_back({"kill", {is_signed(0, child), is_signed(1, SIGKILL)}, 0, why});
+    rules.push_back({"kill", {is_signed(0, child), is_signed(1, SIGKILL)}, 0, why, need});
   }
 }
 
 void add_supervisor(Rules& rules, pid_t init) {
   constexpr ArgumentTest kNoAction{1, ~std::uint64_t{0}, 0};
-  add_kill(rules, init, "ends what the command left behind");
+  add_kill(rules, init, "ends what the command left behind", Need::everywhere);
   rules.push_back({"kill", {is_signed(0, ::getpid())}, 0, "the supervisor stops with the command"});
   rules.push_back({"kill", {is_signed(0, 0)}, 0, "our process group shares the terminal's signals"});
   rules.push_back({"kill", {is_signed(1, 0)}, 0, "whether the terminal's process group is gone"});
@@ -282,10 +286,10 @@ int add(scmp_filter_ctx filter, const SeccompRule& rule) {
 std::vector<SeccompRule> seccomp_policy(const SeccompRequest& request) {
   Rules rules;
   for (const FreeCall& free : kAlways) {
-    rules.push_back({free.call, {}, 0, free.why});
+    rules.push_back({free.call, {}, 0, free.why, free.need});
   }
   for (const RefusedCall& refused : kRefused) {
-    rules.push_back({refused.call, {}, refused.error, refused.why});
+    rules.push_back({refused.call, {}, refused.error, refused.why, Need::by_library});
   }
   add_memory(rules);
   add_futex(rules);
@@ -293,10 +297,10 @@ std::vector<SeccompRule> seccomp_policy(const SeccompRequest& request) {
   add_socket_options(rules);
   add_ioctls(rules);
   add_own_end(rules);
-  add_kill(rules, request.monitor, "a monitor that hangs");
+  add_kill(rules, request.monitor, "a monitor that hangs", Need::in_trouble);
   if (request.init) {
     for (const FreeCall& free : kForRun) {
-      rules.push_back({free.call, {}, 0, free.why});
+      rules.push_back({free.call, {}, 0, free.why, free.need});
     }
     add_supervisor(rules, *request.init);
   }

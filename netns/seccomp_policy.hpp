@@ -17,6 +17,14 @@
 
 namespace l4n::netns {
 
+// Where a call is made. A rule that is needed everywhere but that nobody uses is one too many:
+// tests/e2e/test_syscalls.py watches the program and compares.
+enum class Need : std::uint8_t {
+  everywhere,  // by the program itself, in its ordinary work
+  by_library,  // by one C library or another, as it pleases
+  in_trouble,  // when something has failed
+};
+
 // (argument & mask) == value
 struct ArgumentTest {
   unsigned index = 0;
@@ -30,6 +38,7 @@ struct SeccompRule {
   std::vector<ArgumentTest> tests{};  // at most one per argument; all must hold
   int error = 0;                      // 0: allowed; else the errno value with which the call fails
   const char* why = nullptr;
+  Need need = Need::everywhere;
 };
 
 struct SeccompRequest {

@@ -98,6 +98,7 @@ void TargetWatch::start() {
   if (target_.pidfd.valid()) {
     return;  // nothing to do until the process ends
   }
+  seen_ = seen_ || netns_has_processes(target_.netns);  // now: its end may come before the first look
   timer_.arm(kInterval);
 }
 

@@ -78,13 +78,21 @@ int bind_for_owner(int fd, const UnixAddress& address) noexcept {
   return outcome;
 }
 
-Result<SocketFile> identify(const std::string& path) {
+// The same file for another process, which has other descriptors (/proc/self/fd/N/socket) and another working
+// directory.
+std::string path_for_all(const std::string& path) {
   std::error_code code;
+  const auto absolute = std::filesystem::absolute(path, code);
+  const auto directory = std::filesystem::canonical(absolute.parent_path(), code);
+  return (code ? absolute : directory / absolute.filename()).string();
+}
+
+Result<SocketFile> identify(const std::string& path) {
   SocketFile file;
-  file.path = std::filesystem::absolute(path, code).string();
+  file.path = path_for_all(path);
   struct stat s {};
-  if (code || ::lstat(path.c_str(), &s) != 0) {
-    return sys::errno_error(code ? code.value() : errno, fmt::format("cannot look at {}", path));
+  if (::lstat(path.c_str(), &s) != 0) {
+    return sys::errno_error(fmt::format("cannot look at {}", path));
   }
   file.device = s.st_dev;
   file.inode = s.st_ino;

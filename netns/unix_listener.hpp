@@ -16,7 +16,7 @@ namespace l4n::netns {
 
 // One socket in the file system, told from another one that may come to stand at the same path.
 struct SocketFile {
-  std::string path;  // absolute: whoever removes the file may have changed its directory
+  std::string path;  // absolute, and by no descriptor: another process may remove the file
   dev_t device = 0;
   ino_t inode = 0;
 };

@@ -4,34 +4,31 @@
 
 #include "lwip/priv/tcp_priv.h"
 #include "stack/guest_tcp.hpp"
+#include "stack/queue_head.hpp"
 
 namespace l4n::stack {
 namespace {
 
-// Received pieces that fill less of their 64 KiB buffer than this are moved out by compact().
-constexpr std::size_t kSparse = 16 * 1024;
+// While memory is short, pieces up to this are copied toward the guest: less would waste most of a 64 KiB
+// buffer.
+constexpr std::size_t kSparse = 32 * 1024;
 
-bool is_frame_buffer(const pbuf* p) noexcept { return (p->flags & PBUF_FLAG_IS_CUSTOM) != 0; }
-
-// Forgets the consumed head of a queue that is kept as a vector, and the memory of one that has grown.
-template <class T>
-void drop_head(std::vector<T>& queue, std::size_t& first) {
-  constexpr std::size_t kIdleCapacity = 16;
-  if (first == queue.size()) {
-    queue.clear();
-    first = 0;
-    if (queue.capacity() > kIdleCapacity) {
-      std::vector<T>().swap(queue);
-    }
-  } else if (first > kIdleCapacity && first * 2 > queue.size()) {
-    queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(first));
-    first = 0;
-  }
+// What it costs to hold `size` bytes for the guest: a buffer, or lwIP's copy with pbuf, headers and tcp_seg.
+std::size_t cost_of(std::size_t size, bool copy) noexcept {
+  constexpr std::size_t kBesides = 256;
+  return copy ? size + kBesides : sizeof(FrameBuffer);
 }
 
 std::uint32_t grown(std::uint32_t cap) noexcept { return std::min(cap * 2, GuestConnection::kLargestCap); }
 
 }  // namespace
+
+GuestConnection::GuestConnection(GuestTcp& tcp, ConnectionObserver& observer) noexcept
+    : tcp_(tcp),
+      observer_(observer),
+      receive_memory_(tcp.memory_),
+      send_memory_(tcp.memory_),
+      received_(receive_memory_) {}
 
 GuestConnection::~GuestConnection() {
   reset();
@@ -40,87 +37,41 @@ GuestConnection::~GuestConnection() {
 
 // --- guest to host ---
 
-void GuestConnection::on_received(pbuf* p) noexcept {
-  while (p != nullptr) {
-    // Keep the pieces one by one: each is freed when the host has taken it.
-    pbuf* next = p->next;
-    p->next = nullptr;
-    p->tot_len = p->len;
-    if (p->len == 0) {
-      pbuf_free(p);
-    } else {
-      received_bytes_ += p->len;
-      received_.push_back(p);
-    }
-    p = next;
-  }
-}
-
-std::size_t GuestConnection::peek(std::span<iovec> parts) const noexcept {
-  const std::size_t count = std::min(parts.size(), received_.size() - first_received_);
-  for (std::size_t i = 0; i < count; ++i) {
-    const pbuf* p = received_[first_received_ + i];
-    parts[i] = {p->payload, p->len};
-  }
-  return count;
-}
-
-void GuestConnection::drop_first_received() noexcept {
-  pbuf_free(received_[first_received_]);
-  ++first_received_;
-}
-
 void GuestConnection::consume(std::size_t n) noexcept {
-  received_bytes_ -= n;
+  received_.consume(n);
   window_credit_ += static_cast<std::uint32_t>(n);
-  while (n > 0) {
-    pbuf* p = received_[first_received_];
-    if (n < p->len) {
-      pbuf_remove_header(p, n);
-      break;
-    }
-    n -= p->len;
-    drop_first_received();
-  }
-  drop_head(received_, first_received_);
   return_window();
 }
 
 // lwIP's own tcp_recved() does not fit: it holds an update back until the window has opened by pcb->mss,
 // which is a super-segment here, and that starves a guest without window scaling.
 void GuestConnection::return_window() noexcept {
-  if (pcb_ == nullptr || window_credit_ < receive_cap_ / 4) {
+  const std::uint32_t step = receive_cap_ / 4;
+  if (pcb_ == nullptr || window_credit_ < step) {
     return;
   }
+  const std::size_t most = receive_memory_.promisable(pcb_->rcv_wnd);
+  const auto opened = static_cast<std::uint32_t>(std::min<std::size_t>(window_credit_, most));
+  if (opened < window_credit_) {
+    ++tcp_.counters_.windows_withheld;
+    // Also what is less than it should be does not come in silly pieces (RFC 9293 3.8.6.2.2).
+    if (opened < std::min<std::size_t>(step, receive_memory_.budget().threshold() / 4)) {
+      return;
+    }
+  }
   const std::uint32_t window_before = pcb_->rcv_wnd;
-  pcb_->rcv_wnd += window_credit_;
-  window_credit_ = 0;
+  pcb_->rcv_wnd += opened;
+  window_credit_ -= opened;
   // The guest used more than half of its window and the host has taken everything: the window is what
   // limits the flow.
   const bool scaled = (pcb_->flags & TF_WND_SCALE) != 0;
-  if (scaled && received_bytes_ == 0 && window_before < receive_cap_ / 2) {
-    const std::uint32_t cap = grown(receive_cap_);
-    pcb_->rcv_wnd += cap - receive_cap_;
-    receive_cap_ = cap;
+  const std::uint32_t more = grown(receive_cap_) - receive_cap_;
+  if (scaled && received_.bytes() == 0 && window_before < receive_cap_ / 2 && opened + more <= most) {
+    pcb_->rcv_wnd += more;
+    receive_cap_ += more;
   }
   pcb_->rcv_ann_wnd = pcb_->rcv_wnd;
   tcp_ack_now(pcb_);
-}
-
-void GuestConnection::compact() noexcept {
-  for (std::size_t i = first_received_; i < received_.size(); ++i) {
-    pbuf* p = received_[i];
-    if (!is_frame_buffer(p) || p->len >= kSparse) {
-      continue;
-    }
-    pbuf* dense = pbuf_alloc(PBUF_RAW, p->len, PBUF_RAM);
-    if (dense == nullptr) {
-      return;
-    }
-    std::memcpy(dense->payload, p->payload, p->len);
-    pbuf_free(p);
-    received_[i] = dense;
-  }
 }
 
 // --- host to guest ---
@@ -129,18 +80,30 @@ bool GuestConnection::may_send() const noexcept {
   return pcb_ != nullptr && state_ == State::established && !finish_called_ && postponed_.empty();
 }
 
-std::size_t GuestConnection::room() const noexcept {
+// What the guest takes and the flow may have on its way, whatever the memory.
+std::size_t GuestConnection::window_room() const noexcept {
   if (!may_send()) {
     return 0;
   }
   const std::uint32_t queued = pcb_->snd_lbb - pcb_->lastack;
   const std::uint32_t window = std::min({pcb_->snd_wnd, pcb_->cwnd, send_cap_});
-  if (queued >= window || pcb_->snd_queuelen >= TCP_SND_QUEUELEN / 2) {
-    return 0;
-  }
-  // Avoid small segments while larger ones are on their way (RFC 9293 3.8.6.2.1).
-  const std::uint32_t room = window - queued;
-  return room < mss_ && queued > 0 ? 0 : room;
+  const bool full = queued >= window || pcb_->snd_queuelen >= TCP_SND_QUEUELEN / 2;
+  return full ? 0 : window - queued;
+}
+
+// Avoid small segments while larger ones are on their way (RFC 9293 3.8.6.2.1).
+bool GuestConnection::is_worth_sending(std::size_t room) const noexcept {
+  return room >= mss_ || pcb_->snd_lbb == pcb_->lastack;
+}
+
+std::size_t GuestConnection::room() const noexcept {
+  const std::size_t room = std::min(window_room(), send_memory_.promisable());
+  return room > 0 && is_worth_sending(room) ? room : 0;
+}
+
+bool GuestConnection::short_of_memory() const noexcept {
+  const std::size_t wanted = window_room();
+  return wanted > 0 && is_worth_sending(wanted) && room() == 0;
 }
 
 std::size_t GuestConnection::write_size() const noexcept {
@@ -160,15 +123,17 @@ std::size_t GuestConnection::probe_room() const noexcept {
 
 bool GuestConnection::queue_write(FrameBufferPtr& buffer, bool copy) noexcept {
   const auto size = static_cast<u16_t>(buffer->size);
+  const std::size_t cost = cost_of(size, copy);
   if (tcp_write(pcb_, buffer->data.data(), size, copy ? TCP_WRITE_FLAG_COPY : 0) != ERR_OK) {
     return false;
   }
   if (!copy) {
-    sent_.push_back({std::move(buffer), size});
+    sent_.push_back({std::move(buffer), size, cost});
   } else if (first_sent_ < sent_.size() && sent_.back().buffer == nullptr) {
     sent_.back().bytes += size;
+    sent_.back().charged += cost;
   } else {
-    sent_.push_back({nullptr, size});
+    sent_.push_back({nullptr, size, cost});
   }
   return true;
 }
@@ -177,7 +142,9 @@ void GuestConnection::write(FrameBufferPtr buffer) noexcept {
   if (pcb_ == nullptr || buffer->size == 0) {
     return;
   }
-  const bool copy = buffer->size <= kCopyLimit;
+  const std::size_t most = send_memory_.budget().under_pressure() ? kSparse : kCopyLimit;
+  const bool copy = buffer->size <= most;
+  send_memory_.charge(cost_of(buffer->size, copy));
   if (!postponed_.empty() || !queue_write(buffer, copy)) {
     postponed_.push_back({std::move(buffer), copy});
   }
@@ -198,7 +165,7 @@ void GuestConnection::on_acknowledged(std::size_t bytes) noexcept {
   while (bytes > 0 && first_sent_ < sent_.size()) {
     Sent& head = sent_[first_sent_];
     const std::size_t part = std::min(bytes, head.bytes);
-    head.bytes -= part;
+    acknowledged(head, part);
     bytes -= part;
     if (head.bytes == 0) {
       head.buffer.reset();
@@ -206,6 +173,18 @@ void GuestConnection::on_acknowledged(std::size_t bytes) noexcept {
     }
   }
   drop_head(sent_, first_sent_);
+}
+
+// A buffer is charged until its last byte is acknowledged, copies are given back piece by piece.
+void GuestConnection::acknowledged(Sent& head, std::size_t bytes) noexcept {
+  std::size_t given_back = head.charged;
+  if (bytes < head.bytes) {
+    const std::uint64_t share = std::uint64_t{head.charged} * bytes / head.bytes;
+    given_back = head.buffer != nullptr ? 0 : static_cast<std::size_t>(share);
+  }
+  send_memory_.release(given_back);
+  head.charged -= given_back;
+  head.bytes -= bytes;
 }
 
 void GuestConnection::flush() noexcept {
@@ -233,6 +212,12 @@ void GuestConnection::finish() noexcept {
   tcp_.update_ticking(*this);
 }
 
+void GuestConnection::keep_alive() noexcept {
+  if (pcb_ != nullptr) {
+    tcp_keepalive(pcb_);
+  }
+}
+
 void GuestConnection::reset() noexcept {
   if (pcb_ != nullptr) {
     tcp_pcb* pcb = pcb_;
@@ -241,6 +226,7 @@ void GuestConnection::reset() noexcept {
     tcp_recv(pcb, nullptr);
     tcp_sent(pcb, nullptr);
     tcp_abort(pcb);
+    tcp_.stop_ticking(*this);  // the next tick may come before the connection is destroyed
   }
   close_with(End::none);
 }
@@ -262,14 +248,11 @@ void GuestConnection::close_with(End end) noexcept {
 }
 
 void GuestConnection::release_buffers() noexcept {
-  while (first_received_ < received_.size()) {
-    drop_first_received();
-  }
-  drop_head(received_, first_received_);
-  received_bytes_ = 0;
+  received_.clear();
   sent_.clear();
   first_sent_ = 0;
   postponed_.clear();
+  send_memory_.release(send_memory_.held());
 }
 
 }  // namespace l4n::stack

@@ -176,6 +176,11 @@ void GuestLink::send_icmp_error(const MacAddress& to, const sys::IpAddress& sour
   if (!ip || ip->is_v4() != source.is_v4() || !may_send_ip_error(original, also_multicast)) {
     return;
   }
+  if (clock_ != nullptr && !icmp_errors_.admit(clock_->now())) {
+    ++counters_.icmp_errors_limited;
+    return;
+  }
+  ++counters_.icmp_errors;
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
   std::array<std::byte, kLargestIcmp6Error> message;
   const std::size_t largest = ip->is_v4() ? kLargestIcmpError : kLargestIcmp6Error;

@@ -7,7 +7,9 @@
 #include <span>
 
 #include "netns/sys/bytes.hpp"
+#include "netns/sys/clock.hpp"
 #include "netns/sys/ip_address.hpp"
+#include "netns/sys/rate_limit.hpp"
 #include "stack/arp.hpp"
 #include "stack/frame_port.hpp"
 #include "stack/ip_header.hpp"
@@ -24,13 +26,18 @@ class GuestLink {
   struct Counters {
     std::uint64_t frames = 0;
     std::uint64_t bytes = 0;
-    std::uint64_t lost = 0;        // the port did not take the frame, or the packet could not be made
-    std::uint64_t fragmented = 0;  // packets that were sent in fragments
+    std::uint64_t lost = 0;         // the port did not take the frame, or the packet could not be made
+    std::uint64_t fragmented = 0;   // packets that were sent in fragments
+    std::uint64_t icmp_errors = 0;  // sent
+    std::uint64_t icmp_errors_limited = 0;  // not sent because there were too many
   };
+  // ICMP errors per second (RFC 1812 4.3.2.8, RFC 4443 2.4).
+  static constexpr unsigned kIcmpErrors = 1000;
 
   // `mtu`: the largest IP packet toward the guest, in bytes; at least 68 (RFC 791 3.2), with IPv6
-  // 1280 (RFC 8200 5).
-  GuestLink(FramePort& port, unsigned mtu) noexcept : port_(port), mtu_(mtu) {}
+  // 1280 (RFC 8200 5). Without a clock there may be any number of ICMP errors.
+  GuestLink(FramePort& port, unsigned mtu, const sys::Clock* clock = nullptr) noexcept
+      : port_(port), mtu_(mtu), clock_(clock) {}
   GuestLink(const GuestLink&) = delete;
   GuestLink& operator=(const GuestLink&) = delete;
 
@@ -53,7 +60,8 @@ class GuestLink {
   void send_icmp(const MacAddress& to, IpHeader header, sys::MutableBytes message) noexcept;
   // An ICMP error (RFC 792, RFC 4443) from `source` that quotes `original`, the guest's own packet from its
   // IP header on, as far as 576 bytes allow (RFC 1812 4.3.2.3), IPv6 1280; `original` may be cut short
-  // already. Nothing is sent where may_send_ip_error() forbids it; `also_multicast` is for that.
+  // already. Nothing is sent where may_send_ip_error() forbids it (`also_multicast` is for that), nor beyond
+  // kIcmpErrors.
   // `second_word` of the ICMP header: with
   // "fragmentation needed" and "packet too big" the next-hop MTU, with "parameter problem" the pointer (of
   // ICMP in the first octet).
@@ -91,6 +99,8 @@ class GuestLink {
 
   FramePort& port_;
   unsigned mtu_;
+  const sys::Clock* clock_;
+  sys::RateLimit icmp_errors_{kIcmpErrors, std::chrono::seconds(1)};
   std::uint32_t next_id_ = 1;
   Counters counters_;
 };

@@ -8,8 +8,10 @@
 #include "lwip/ip.h"
 #include "lwip/netif.h"
 #include "lwip/priv/tcp_priv.h"
+#include "stack/frame_pbuf.hpp"
 #include "stack/lwip_hooks.hpp"
 #include "stack/pcb_link.hpp"
+#include "stack/segment_copy.hpp"
 #include "stack/tcp_output.hpp"
 
 namespace l4n::stack {
@@ -25,13 +27,7 @@ constexpr std::uint16_t kSmallestMss = 48;
 // The TAP does not lose packets to congestion: open the congestion window once and for all.
 constexpr std::uint32_t kWideOpen = 2 * TCP_SND_BUF;
 
-static_assert(sizeof(pbuf_custom) <= FrameBuffer::kPbufRoom);
 static_assert(GuestConnection::kLargestCap == TCP_WND);
-
-void free_frame_pbuf(pbuf* p) noexcept {
-  // The pbuf lies at the beginning of its buffer.
-  FrameBufferReturn()(reinterpret_cast<FrameBuffer*>(p));
-}
 
 ip_addr_t to_lwip(const sys::IpAddress& address) noexcept {
   ip_addr_t out{};
@@ -51,6 +47,24 @@ bool needs_timer(const tcp_pcb& pcb) noexcept {
                        pcb.refused_data != nullptr || (pcb.flags & kPending) != 0;
   const bool resting = pcb.state == ESTABLISHED || pcb.state == CLOSE_WAIT || pcb.state == FIN_WAIT_2;
   return waiting || !resting;
+}
+
+// The segment with its header moved up against the payload, so that lwIP sees no options: it would take an
+// MSS option from any segment.
+sys::MutableBytes without_options(const TcpSegment& segment) noexcept {
+  const std::size_t skip = segment.tcp.header_length - kTcpHeaderSize;
+  const sys::MutableBytes plain = segment.segment.subspan(skip);
+  if (skip > 0) {
+    std::memmove(plain.data(), segment.segment.data(), kTcpHeaderSize);
+  }
+  plain[12] = std::byte{kTcpHeaderSize / 4 << 4U};
+  return plain;
+}
+
+// The first `text` bytes of a segment, to which its end does not belong any more.
+sys::MutableBytes trimmed(sys::MutableBytes plain, std::size_t text) noexcept {
+  plain[13] &= ~std::byte{TcpFlags::kFin | TcpFlags::kPsh};
+  return plain.first(kTcpHeaderSize + text);
 }
 
 // A SYN or SYN-ACK for lwIP, made anew with the options that it may see. Null without memory.
@@ -148,10 +162,11 @@ HeldSyn HeldSyn::of(const TcpSegment& segment) noexcept {
   return syn;
 }
 
-GuestTcp::GuestTcp(GuestLink& link, sys::TimerQueue& timers, const sys::Clock& clock,
+GuestTcp::GuestTcp(GuestLink& link, sys::TimerQueue& timers, const sys::Clock& clock, MemoryBudget& memory,
                    sys::Ipv4Address address)
     : link_(link),
       clock_(clock),
+      memory_(memory),
       time_wait_(sys::HashKey::random()),
       interface_(std::make_unique<Interface>()),
       tick_timer_(timers, tick_alarm_),
@@ -261,33 +276,47 @@ void GuestTcp::start_transfer(GuestConnection& connection) noexcept {
     pcb->mss = static_cast<u16_t>((kLargestPacket - headers) / pcb->mss * pcb->mss);
   }
   // Our SYN or SYN-ACK has announced at most 65,535 bytes, whatever lwIP notes.
+  constexpr std::uint32_t kAnnounced = 0xffff;
   const bool scaled = (pcb->flags & TF_WND_SCALE) != 0;
-  connection.receive_cap_ = scaled ? GuestConnection::kInitialCap : 0xffffU;
-  pcb->rcv_wnd = connection.receive_cap_;
-  pcb->rcv_ann_wnd = connection.receive_cap_;
-  pcb->rcv_ann_right_edge = pcb->rcv_nxt + 0xffffU;
+  connection.receive_cap_ = scaled ? GuestConnection::kInitialCap : kAnnounced;
+  const std::size_t promisable = std::max<std::size_t>(connection.receive_memory_.promisable(), kAnnounced);
+  const auto window = static_cast<std::uint32_t>(std::min<std::size_t>(connection.receive_cap_, promisable));
+  connection.window_credit_ = connection.receive_cap_ - window;
+  pcb->rcv_wnd = window;
+  pcb->rcv_ann_wnd = window;
+  pcb->rcv_ann_right_edge = pcb->rcv_nxt + kAnnounced;
 }
 
-// A pbuf of the segment for lwIP: the frame itself, or a copy of exact size. The header is moved up against
-// the payload, so that lwIP sees no options: it would take an MSS option from any segment.
-pbuf* GuestTcp::wrap(const TcpSegment& segment, FrameBufferPtr frame, bool copy) noexcept {
-  const std::size_t skip = segment.tcp.header_length - kTcpHeaderSize;
-  std::byte* start = segment.segment.data() + skip;
-  if (skip > 0) {
-    std::memmove(start, segment.segment.data(), kTcpHeaderSize);
+// A segment of a connection as lwIP may see it; null without memory. What waits out of order would pin its
+// 64 KiB buffer for long: it is copied.
+pbuf* GuestTcp::admit(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept {
+  if (connection.state_ == GuestConnection::State::syn_sent && segment.tcp.has(TcpFlags::kSyn)) {
+    return make_syn(connection.key_, segment.tcp,
+                    segment.tcp.mss.value_or(default_mss(segment.packet.ip.is_v4())),
+                    segment.tcp.window_scale);
   }
-  start[12] = std::byte{kTcpHeaderSize / 4 << 4U};
-  const auto length = static_cast<u16_t>(segment.segment.size() - skip);
-  if (copy) {
-    pbuf* p = pbuf_alloc(PBUF_RAW, length, PBUF_RAM);
-    if (p != nullptr) {
-      std::memcpy(p->payload, start, length);
+  MemoryAccount& memory = connection.receive_memory_;
+  tcp_pcb& pcb = *connection.pcb_;
+  sys::MutableBytes plain = without_options(segment);
+  const std::size_t text = segment.payload_size();
+  const bool out_of_order = text > 0 && segment.tcp.seq != pcb.rcv_nxt;
+  if (!out_of_order) {
+    if (text > memory.acceptable()) {
+      // What came out of order must not keep out what fills its hole.
+      tcp_free_ooseq(&pcb);
     }
-    return p;
+    if (text > memory.acceptable()) {
+      ++counters_.trimmed;
+      plain = trimmed(plain, memory.acceptable());
+    }
+    return frame_to_pbuf(std::move(frame), plain);
   }
-  auto* custom = reinterpret_cast<pbuf_custom*>(frame.release()->pbuf_room.data());
-  custom->custom_free_function = free_frame_pbuf;
-  return pbuf_alloced_custom(PBUF_RAW, length, PBUF_REF, custom, start, length);
+  if (copy_cost(text) > memory.promisable()) {
+    ++counters_.trimmed;
+    plain = trimmed(plain, 0);
+    tcp_ack_now(&pcb);  // as for every segment out of order (RFC 5681 4.2)
+  }
+  return copy_to_pbuf(plain, memory);
 }
 
 void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept {
@@ -305,7 +334,7 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
       ++counters_.refused;
       return;
     case SegmentVerdict::acknowledge:
-      acknowledge(connection);
+      challenge(connection, segment);
       return;
     case SegmentVerdict::resend_syn_ack:
       tcp_rexmit(pcb);
@@ -314,15 +343,7 @@ void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, Fra
     case SegmentVerdict::accept:
       break;
   }
-  pbuf* p = nullptr;
-  if (connection.state_ == GuestConnection::State::syn_sent && segment.tcp.has(TcpFlags::kSyn)) {
-    p = make_syn(connection.key_, segment.tcp,
-                 segment.tcp.mss.value_or(default_mss(segment.packet.ip.is_v4())), segment.tcp.window_scale);
-  } else {
-    // What waits out of order would pin its 64 KiB buffer for long: copy it.
-    const bool out_of_order = segment.payload_size() > 0 && segment.tcp.seq != pcb->rcv_nxt;
-    p = wrap(segment, std::move(frame), out_of_order);
-  }
+  pbuf* p = admit(connection, segment, std::move(frame));
   if (p == nullptr) {
     return;
   }
@@ -350,7 +371,13 @@ SegmentVerdict GuestTcp::judge(const GuestConnection& connection, const TcpSegme
       {pcb.rcv_nxt, pcb.rcv_wnd, pcb.lastack, pcb.snd_nxt, pcb.snd_wnd_max, pcb.state == SYN_RCVD});
 }
 
-void GuestTcp::acknowledge(GuestConnection& connection) noexcept {
+// A segment without text may be an answer to ours: two ends that both find the other wrong must not go on for
+// ever (RFC 5961 7).
+void GuestTcp::challenge(GuestConnection& connection, const TcpSegment& segment) noexcept {
+  if (segment.payload_size() == 0 && !connection.challenges_.admit(clock_.now())) {
+    ++counters_.challenges_limited;
+    return;
+  }
   ++counters_.challenged;
   tcp_send_empty_ack(connection.pcb_);
   update_ticking(connection);

@@ -47,12 +47,16 @@ class GuestTcp final {
  public:
   struct Counters {
     std::uint64_t segments = 0;
-    std::uint64_t challenged = 0;  // answered with a challenge ACK instead of being processed
-    std::uint64_t refused = 0;     // dropped by tcp_acceptance
+    std::uint64_t challenged = 0;          // answered with a challenge ACK instead of being processed
+    std::uint64_t refused = 0;             // dropped by tcp_acceptance
+    std::uint64_t challenges_limited = 0;  // challenge ACKs that were one too many
+    std::uint64_t trimmed = 0;           // segments of which, for want of memory, a part or nothing was taken
+    std::uint64_t windows_withheld = 0;  // times that, for the same, a window was not opened in full
   };
 
-  // `address`: any address of ours; lwIP wants its interface to have one.
-  GuestTcp(GuestLink& link, sys::TimerQueue& timers, const sys::Clock& clock, sys::Ipv4Address address);
+  // All outlive it. `address`: any address of ours; lwIP wants its interface to have one.
+  GuestTcp(GuestLink& link, sys::TimerQueue& timers, const sys::Clock& clock, MemoryBudget& memory,
+           sys::Ipv4Address address);
   GuestTcp(const GuestTcp&) = delete;
   GuestTcp& operator=(const GuestTcp&) = delete;
   // All connections must be gone.
@@ -72,6 +76,7 @@ class GuestTcp final {
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t ticking() const noexcept { return ticking_.size(); }
+  [[nodiscard]] std::size_t time_wait() const noexcept { return time_wait_.size(); }
   [[nodiscard]] FrameBufferPool& buffers() noexcept { return buffers_; }
   [[nodiscard]] const FrameBufferPool& buffers() const noexcept { return buffers_; }
 
@@ -88,13 +93,15 @@ class GuestTcp final {
   void settle(GuestConnection& connection) noexcept;
   void update_ticking(GuestConnection& connection) noexcept;
   void stop_ticking(GuestConnection& connection) noexcept;
-  void acknowledge(GuestConnection& connection) noexcept;
-  [[nodiscard]] pbuf* wrap(const TcpSegment& segment, FrameBufferPtr frame, bool copy) noexcept;
+  void challenge(GuestConnection& connection, const TcpSegment& segment) noexcept;
+  [[nodiscard]] pbuf* admit(GuestConnection& connection, const TcpSegment& segment,
+                            FrameBufferPtr frame) noexcept;
   void feed(const FlowKey& key, pbuf* p) noexcept;
   void transmit(GuestConnection* connection, pbuf* packet) noexcept;
 
   GuestLink& link_;
   const sys::Clock& clock_;
+  MemoryBudget& memory_;
   FrameBufferPool buffers_;
   TimeWaitTable time_wait_;
   std::unique_ptr<Interface> interface_;

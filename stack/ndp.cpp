@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
+
+#include "stack/domain_name.hpp"
 
 namespace l4n::stack {
 namespace {
@@ -124,41 +125,10 @@ void write_dns_servers(sys::ByteWriter& writer, const RouterAdvertisement& ra) n
   }
 }
 
-// The name as RFC 1035 3.1 writes it; empty when it is none.
-std::vector<std::byte> domain_name(std::string_view text) {
-  constexpr std::size_t kLongestLabel = 63;
-  constexpr std::size_t kLongestName = 255;
-  if (text.ends_with('.')) {
-    text.remove_suffix(1);
-  }
-  std::vector<std::byte> name;
-  while (true) {
-    const std::string_view label = text.substr(0, text.find('.'));
-    if (label.empty() || label.size() > kLongestLabel) {
-      return {};
-    }
-    name.push_back(static_cast<std::byte>(label.size()));
-    const auto bytes = std::as_bytes(std::span(label));
-    name.insert(name.end(), bytes.begin(), bytes.end());
-    if (label.size() == text.size()) {
-      break;
-    }
-    text.remove_prefix(label.size() + 1);
-  }
-  name.push_back(std::byte{0});
-  return name.size() <= kLongestName ? name : std::vector<std::byte>{};
-}
-
 void write_search_list(sys::ByteWriter& writer, const RouterAdvertisement& ra) {
   constexpr std::size_t kHead = 8;
   const std::size_t room = (kLargestRouterAdvertisement - writer.size() - kHead) / kOptionUnit * kOptionUnit;
-  std::vector<std::byte> names;
-  for (const std::string& domain : ra.search_domains) {
-    const std::vector<std::byte> name = domain_name(domain);
-    if (names.size() + name.size() <= room) {
-      names.insert(names.end(), name.begin(), name.end());
-    }
-  }
+  std::vector<std::byte> names = encode_search_list(ra.search_domains, room);
   if (names.empty()) {
     return;
   }

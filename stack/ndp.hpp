@@ -98,8 +98,8 @@ inline constexpr std::size_t kLargestRouterAdvertisement = 1240;
 // Beyond these, DNS servers are left out.
 inline constexpr std::size_t kMostAdvertisedDnsServers = 3;
 
-// Writes at most kLargestRouterAdvertisement bytes, which `out` holds, and returns how many. A search domain
-// that is none (RFC 1035 2.3.4) is left out, and so are those for which there is no room.
+// Writes at most kLargestRouterAdvertisement bytes, which `out` holds, and returns how many. The search
+// domains are those of encode_search_list() (stack/domain_name.hpp) for the room there is.
 std::size_t encode_router_advertisement(sys::MutableBytes out, const RouterAdvertisement& advertisement);
 
 // ff02::1, ff02::2 (RFC 4291 2.7.1).

@@ -25,11 +25,20 @@ bool acknowledgment_acceptable(std::uint32_t ack, const TcpView& v) noexcept {
   return !seq_before(v.snd_nxt, ack) && !seq_before(ack, v.snd_una - v.max_snd_wnd);
 }
 
+// RFC 5961 3.2: only the exact number resets; what else is in the window is challenged.
+SegmentVerdict judge_reset(std::uint32_t seq, const TcpView& v) noexcept {
+  if (seq == v.rcv_nxt) {
+    return SegmentVerdict::accept;
+  }
+  const bool inside = !seq_before(seq, v.rcv_nxt) && seq_before(seq, v.rcv_nxt + v.rcv_wnd);
+  return inside ? SegmentVerdict::acknowledge : SegmentVerdict::drop;
+}
+
 }  // namespace
 
 SegmentVerdict judge_segment(const TcpHeader& tcp, std::size_t payload_size, const TcpView& v) noexcept {
   if (tcp.has(TcpFlags::kRst)) {
-    return SegmentVerdict::accept;  // lwIP resets on the exact number and challenges the rest of the window
+    return judge_reset(tcp.seq, v);
   }
   if (tcp.has(TcpFlags::kSyn)) {
     // RFC 5961 4: never a reason to reset. In SYN-RECEIVED the very same SYN asks for our answer again.

@@ -1,7 +1,7 @@
 // Domain names on their way into DHCP and DHCPv6: encoded, read back by other code, and compared.
 //
 // Input: the room for the list, and names, one per line.
-#include "nat/domain_name.hpp"
+#include "stack/domain_name.hpp"
 
 #include "fuzz/engine/harness.hpp"
 #include "fuzz/engine/input.hpp"
@@ -14,7 +14,7 @@ namespace l4n::fuzz {
 namespace {
 
 void check_name(const std::string& text) {
-  std::vector<std::byte> encoded = nat::encode_domain_name(text);
+  std::vector<std::byte> encoded = stack::encode_domain_name(text);
   if (fault("domain_name: label") && encoded.size() > 1) {
     encoded[1] ^= std::byte{1};
   }
@@ -31,7 +31,7 @@ void check_name(const std::string& text) {
 
 // The list holds the good names up to the first for which there is no room.
 void check_list(const std::vector<std::string>& names, std::size_t limit) {
-  std::vector<std::byte> list = nat::encode_search_list(names, limit);
+  std::vector<std::byte> list = stack::encode_search_list(names, limit);
   if (fault("domain_name: list too long")) {
     list.resize(limit + 1);
   }

@@ -49,6 +49,7 @@ Result<void> EventLoop::add(int fd, std::uint32_t events, EventHandler& handler)
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return errno_error("cannot watch a descriptor");
   }
+  watched_ += slot.handler == nullptr ? 1 : 0;  // else its last owner has closed it without a word
   slot = {&handler, slot.generation + 1};
   return {};
 }
@@ -71,6 +72,7 @@ void EventLoop::remove(int fd) noexcept {
 void EventLoop::forget(int fd) noexcept {
   const auto index = static_cast<std::size_t>(fd);
   if (index < slots_.size()) {
+    watched_ -= slots_[index].handler != nullptr ? 1 : 0;
     slots_[index].handler = nullptr;
     ++slots_[index].generation;
   }

@@ -5,6 +5,7 @@
 // an event may still name is destroyed before the end of its turn, so handlers need no care about order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -47,11 +48,17 @@ class Buried {
 // Where objects go that must live until the end of the turn.
 class Graveyard {
  public:
-  void bury(std::unique_ptr<Buried> corpse) { corpses_.push_back(std::move(corpse)); }
+  void bury(std::unique_ptr<Buried> corpse) {
+    corpses_.push_back(std::move(corpse));
+    ++buried_;
+  }
   void clear() noexcept;
+  // How many there ever were.
+  [[nodiscard]] std::uint64_t buried() const noexcept { return buried_; }
 
  private:
   std::vector<std::unique_ptr<Buried>> corpses_;
+  std::uint64_t buried_ = 0;
 };
 
 class EventLoop {
@@ -69,6 +76,8 @@ class EventLoop {
   void remove(int fd) noexcept;
   // The same for a descriptor that is about to be closed, which makes the kernel forget it by itself.
   void forget(int fd) noexcept;
+
+  [[nodiscard]] std::size_t watched() const noexcept { return watched_; }
 
   void add_turn_hook(TurnHook& hook) { hooks_.push_back(&hook); }
 
@@ -99,6 +108,7 @@ class EventLoop {
   Graveyard graveyard_;
   Fd epoll_;
   std::vector<Slot> slots_;
+  std::size_t watched_ = 0;
   std::vector<TurnHook*> hooks_;
   bool busy_ = false;  // a hook has work left
   bool stopped_ = false;

@@ -54,10 +54,12 @@ struct Fixture {
   FakeForwards forwards;
   sys::test::Pipe stderr_pipe;
   sys::Log log{stderr_pipe.writer.get()};
+  StatsSnapshot stats;
   std::optional<sys::Ipv6Address> guest6 = sys::parse_ipv6("fd00::100");
 
   std::string ask(std::string_view request) {
-    return answer_api_request(request, {forwards, make_ipv4(10, 0, 2, 100), guest6, log});
+    return answer_api_request(request,
+                              {forwards, make_ipv4(10, 0, 2, 100), guest6, log, [this] { return stats; }});
   }
 };
 
@@ -76,6 +78,7 @@ std::string listing(std::string_view entries) {
 }
 
 constexpr std::string_view kList = R"({"execute":"list_hostfwd"})";
+constexpr std::string_view kStats = R"({"execute":"stats"})";
 
 }  // namespace
 
@@ -385,6 +388,16 @@ TEST_CASE_FIXTURE(Fixture, "API: remove_hostfwd") {
   REQUIRE(forwards.forwards.size() == 1);
   CHECK(forwards.forwards[0].id == 2);
   CHECK(remove(R"(,"arguments":{"id":1})") == error("remove_hostfwd: bad arguments.id"));
+}
+
+TEST_CASE("API: statistics of the moment") {
+  Fixture f;
+  f.stats.network.in_use.tcp_flows = 7;
+  CHECK(f.ask(kStats).starts_with(R"({"return":{"limits":{"tcp_flows":16384,)"));
+  CHECK(f.ask(kStats).find(R"("in_use":{"tcp_flows":7,)") != std::string::npos);
+  f.stats.network.in_use.tcp_flows = 8;
+  CHECK(f.ask(kStats).find(R"("in_use":{"tcp_flows":8,)") != std::string::npos);
+  CHECK(f.ask(R"({"execute":"stats","arguments":{"any":1}})") == f.ask(kStats));
 }
 
 }  // namespace l4n::cli

@@ -84,6 +84,7 @@ TEST_CASE("options: defaults") {
   CHECK_FALSE(o.outbound_addr6.has_value());
   CHECK_FALSE(o.disable_dns);
   CHECK_FALSE(o.macaddress.has_value());
+  CHECK(o.limits == nat::Limits{});
 }
 
 TEST_CASE("options: each option is understood") {
@@ -184,6 +185,77 @@ TEST_CASE("options: what abbreviates --cidr is not taken for --cidr6") {
     const Options o = good("prog --" + name + "=10.9.0.0/16 1 t");
     CHECK(o.cidr == sys::Ipv4Network{sys::make_ipv4(10, 9, 0, 0), 16});
   }
+}
+
+TEST_CASE("options: what abbreviates --macaddress is not taken for --max-tcp-flows") {
+  for (const std::string name : {"ma", "mac"}) {
+    CAPTURE(name);
+    CHECK(good("prog -c --" + name + "=2:0:0:0:0:1 1 t").macaddress.has_value());
+  }
+}
+
+TEST_CASE("options: what abbreviates --target-type is not taken for --tcp-keepalive") {
+  CHECK(good("prog --t=bess /s").target_type == TargetType::bess);
+}
+
+TEST_CASE("options: sizes") {
+  struct Row {
+    std::string text;
+    std::size_t size;  // 0: refused
+  };
+  const std::vector<Row> rows = {
+      {"1048576", 1048576},
+      {"1024K", 1048576},
+      {"1M", 1048576},
+      {"192m", 192U << 20U},
+      {"1G", 1U << 30U},
+      {"2097153", 2097153},
+      {"1048575", 0},
+      {"1023K", 0},
+      {"0", 0},
+      {"", 0},
+      {"M", 0},
+      {"-1M", 0},
+      {"1.5M", 0},
+      {"1 M", 0},
+      {" 1M", 0},
+      {"1MiB", 0},
+      {"1T", 0},
+      {"16777216G", 0},
+      {"99999999999999999999", 0},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.text);
+    const auto size = parse_memory_limit(row.text);
+    CHECK(size.has_value() == (row.size != 0));
+    CHECK((size ? *size : 0) == row.size);
+  }
+}
+
+TEST_CASE("options: limits") {
+  CHECK(good("prog --max-tcp-flows=1 1 t").limits.tcp_flows == 1);
+  CHECK(good("prog --max-tcp-flows=1048576 1 t").limits.tcp_flows == 1048576);
+  CHECK(good("prog --max-tcp-attempts 7 1 t").limits.tcp_attempts == 7);
+  CHECK(good("prog --max-udp-flows=100 1 t").limits.udp_flows == 100);
+  CHECK(good("prog --tcp-keepalive=60 1 t").limits.tcp_keepalive == std::chrono::seconds(60));
+  CHECK(good("prog --tcp-keepalive=0 1 t").limits.tcp_keepalive == sys::Duration::zero());
+  CHECK(good("prog --memory-limit=64M 1 t").limits.memory == std::size_t{64} << 20U);
+  const std::string form = " must be a number from 1 to 1048576, not ";
+  check_all_refused({
+      {"prog --max-tcp-flows=0 1 t", "max-tcp-flows" + form + "0", false},
+      {"prog --max-tcp-flows=1048577 1 t", "max-tcp-flows" + form + "1048577", false},
+      {"prog --max-tcp-flows=99999999999999999999 1 t", "max-tcp-flows" + form + "99999999999999999999",
+       false},
+      {"prog --max-tcp-flows=many 1 t", "max-tcp-flows" + form + "many", false},
+      {"prog --max-tcp-attempts=-1 1 t", "max-tcp-attempts" + form + "-1", false},
+      {"prog --max-udp-flows= 1 t", "max-udp-flows" + form, false},
+      {"prog --tcp-keepalive=-1 1 t", "tcp-keepalive must be a number of seconds, 0 for never, not -1",
+       false},
+      {"prog --tcp-keepalive=2h 1 t", "tcp-keepalive must be a number of seconds, 0 for never, not 2h",
+       false},
+      {"prog --memory-limit=lots 1 t", "memory-limit must be a size of at least 1M, such as 192M, not lots",
+       false},
+  });
 }
 
 TEST_CASE("options: an exact name wins over those that it begins") {

@@ -210,7 +210,7 @@ PeerOptions from_port(std::uint16_t port) {
 }
 
 void full_flow_table() {
-  World w({.tcp = {.flows = 5, .attempts = 5}});
+  World w({.limits = {.tcp_flows = 5, .tcp_attempts = 5}});
   std::vector<GuestPeer*> guests;
   for (std::uint16_t i = 0; i < 5; ++i) {
     guests.push_back(&w.connect(from_port(static_cast<std::uint16_t>(50'000 + i))));

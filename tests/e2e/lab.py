@@ -2,10 +2,11 @@
 
     guest netns --tap0--> [PROGRAM in the host netns] --veth--> wan netns (plays the internet)
 
-Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process,
-so any number of labs can run side by side. A holder reads from a pipe of ours and ends with it,
-hence a lab vanishes even when its test is killed. PROGRAM never runs in the machine's own network
-namespace, and it sees a private /etc and a private /dev/net/tun, so the machine is left as it was.
+Nothing here is named in /run/netns of the machine: every namespace belongs to a holder process, so any
+number of labs can run side by side. A holder reads from a pipe of ours and ends with it, and the runner is
+the first process of a PID namespace, hence a lab vanishes even when its test is killed. PROGRAM never runs
+in the machine's own network namespace, and it sees a private /etc and a private /dev/net/tun, so the machine
+is left as it was.
 """
 import atexit
 import contextlib
@@ -209,6 +210,15 @@ class Lab:
                     "ip -6 route add 2001:db8:98:1::/64 dev dead0")
         self.wan.sysctl("net.ipv6.neigh.dead0.retrans_time_ms", 20)
 
+    @contextlib.contextmanager
+    def owned_by(self, stack):
+        """What is made within, guests and programs, ends with that stack, and not with the lab."""
+        own, self._stack = self._stack, stack
+        try:
+            yield
+        finally:
+            self._stack = own
+
     @property
     def wan_pid(self):
         """A process that lives in wan, for those who move interfaces there."""
@@ -253,9 +263,10 @@ class Lab:
             self.host.run("ip", "netns", "del", name, check=False)
 
     def program_command(self, argv, before, program):
-        """The whole command line: host's namespaces, an ordinary descriptor limit, the user, the program."""
+        """The whole command line: host's namespaces, an ordinary descriptor limit, what a test puts before (another
+        limit, for one), the user, the program."""
         user = as_user(self.user)[:-1] if self.user is not None else ["setpriv"]
-        return self.host.command([*before, "prlimit", "--nofile=1024:", "--",
+        return self.host.command(["prlimit", "--nofile=1024:", "--", *before,
                                   *user, "--pdeathsig", "KILL", "--", program, *argv])
 
     def launch(self, *argv, **options):

@@ -2,7 +2,11 @@
 
 Every case gets a fresh laboratory. A case may be run a second time with everything owned by an
 unprivileged user; its name then ends in `@nobody`. And once more about IPv6: `@ipv6`.
+
+A script is the first process of a PID namespace: what its cases start ends with it, at the latest, however it
+ends itself. What daemons a case has left behind (dhclient makes itself one) ends with the case.
 """
+import contextlib
 import os
 import resource
 import signal
@@ -11,9 +15,10 @@ import time
 import traceback
 
 from lab import IPV4, IPV6, Lab
-from namespaces import NOBODY, Failed
+from namespaces import NOBODY, Failed, kill_pid
 
 CASE_SECONDS = 100  # a safety net far above what any case takes
+OUTER = "E2E_OUTER_PID_NAMESPACE"  # environment variable: where the first process came from
 
 _cases = {}
 
@@ -58,6 +63,7 @@ def _run_case(program, name):
         problems.append(_describe(failure))
     finally:
         signal.alarm(0)
+        _end_what_is_left()
     return "\n".join([*problems, *(run.log() for run in lab.programs)]) if problems else None
 
 
@@ -82,10 +88,35 @@ def _select(names):
     return names or list(_cases)
 
 
+def _become_first_process():
+    """Starts the script once more, as the first process of a PID namespace."""
+    here = os.readlink("/proc/self/ns/pid")
+    if os.environ.pop(OUTER, here) != here:
+        return
+    os.environ[OUTER] = here
+    os.execvp("unshare", ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--", *sys.orig_argv])
+
+
+def _end_what_is_left():
+    """Whoever has lost his parent has become a child of the first process, dead ones included."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for pid in _children():
+                kill_pid(pid)
+            os.waitpid(-1, 0)
+
+
+def _children():
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
 def prepare():
-    """What a script needs before it makes laboratories: root, many descriptors, a clean way to be ended."""
+    """What a script needs before it makes laboratories: root, processes of its own, many descriptors, a clean
+    way to be ended."""
     if os.geteuid() != 0:
         sys.exit("needs root: network and mount namespaces are made here")
+    _become_first_process()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGALRM, _on_alarm)

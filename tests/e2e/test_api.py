@@ -11,7 +11,7 @@ import stat
 import threading
 
 import runner
-from api import api_client, api_path, ask, serve
+from api import add_forward, api_client, api_path, ask, request, serve
 from lab import GATEWAY
 from namespaces import Failed, wait_for
 from netio import MIB, check_equal, check_in, check_network_works, check_stream, connected, read_to_end
@@ -81,9 +81,9 @@ def list_on_a_fresh_program(lab):
 @case
 def malformed_requests(lab):
     guest, program, path = serve(lab)
-    for request, text in MALFORMED:
+    for malformed, text in MALFORMED:
         reply = json.dumps({"error": {"desc": f"bad request: {text}"}}, separators=(",", ":")).encode()
-        check_equal(ask(path, request), reply, f"reply to {str(request)[:100]}")
+        check_equal(ask(path, malformed), reply, f"reply to {str(malformed)[:100]}")
     check_answers(path)
     check_equal(program.process.poll(), None, "exit status")
     check_network_works(guest, lab.wan)
@@ -117,6 +117,34 @@ def examples_of_the_manual(lab):
     _, _, path = serve(lab, "-6")
     for asked, reply in examples:
         check_equal(ask(path, asked.encode()).decode(), reply, f"reply to {asked}")
+
+
+def names_in(numbers):
+    """All member names of an object of objects of numbers."""
+    for name, value in numbers.items():
+        yield name
+        if isinstance(value, dict):
+            yield from names_in(value)
+
+
+@case(nobody=True)
+def statistics(lab):
+    """The numbers move, and each has its place in the manual page."""
+    guest, _, path = serve(lab, "-6", "--max-tcp-flows=300", "--max-tcp-attempts=20")
+    check_network_works(guest, lab.wan)
+    stats = request(path, "stats")["return"]
+    check_equal([stats["limits"][name] for name in ("tcp_flows", "tcp_attempts")], [300, 20], "limits")
+    for section, name in (("frames", "received"), ("frames", "sent"), ("tcp", "opened"), ("tcp", "segments"),
+                          ("limits", "descriptors"), ("in_use", "descriptors")):
+        check_equal(stats[section][name] > 0, True, f"{section}.{name} is {stats[section][name]}, more than 0")
+    add_forward(path, "tcp", 8080, 80)
+    now = request(path, "stats")["return"]
+    check_equal(now["in_use"]["forward_ports"], 1, "ports that are forwarded")
+    check_equal(now["in_use"]["descriptors"] - stats["in_use"]["descriptors"], 1, "descriptors that it takes")
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/lwip4netns.1.md"), encoding="utf-8") as file:
+        manual = file.read()
+    for name in names_in(stats):
+        check_in(f"`{name}`", manual, "the manual page")
 
 
 # The socket's place

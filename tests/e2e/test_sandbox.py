@@ -3,10 +3,13 @@
 without options; --enable-sandbox and --enable-seccomp make them a condition."""
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 
 import runner
 from api import api_client, api_path, ask
@@ -20,7 +23,9 @@ from runner import case
 FLAGS = ("--enable-sandbox", "--enable-seccomp")
 SECCOMP_FILTER = "2"  # /proc/PID/status
 NET_BIND_SERVICE = 1 << 10
+MOST_DESCRIPTORS = 32768
 MESSAGE = b"through the forward"
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def status_of(pid):
@@ -50,8 +55,27 @@ def check_sealed(program, capabilities, new_user_namespace):
                 "a new user namespace")
     for entry in os.listdir(f"/proc/{program.pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            mode = os.stat(f"/proc/{program.pid}/fd/{entry}").st_mode
-            check_equal(stat.S_ISDIR(mode), False, f"descriptor {entry} is a directory")
+            check_descriptor(program.pid, int(entry))
+    check_limits(program.pid)
+
+
+def check_descriptor(pid, number):
+    mode = os.stat(f"/proc/{pid}/fd/{number}").st_mode
+    check_equal(stat.S_ISDIR(mode), False, f"descriptor {number} is a directory")
+    with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as file:
+        flags = int(re.search(r"^flags:\s+(\d+)$", file.read(), re.MULTILINE).group(1), 8)
+    check_equal(bool(flags & os.O_CLOEXEC), number > 2, f"descriptor {number} is closed by exec")
+
+
+def check_limits(pid):
+    """Soft and hard."""
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        limits = {line[:26].rstrip(): tuple(line[26:].split()[:2]) for line in file}
+    for what in ("Max core file size", "Max processes", "Max locked memory"):
+        check_equal(limits[what], ("0", "0"), what)
+    soft, hard = limits["Max open files"]
+    check_equal((soft == hard, int(soft) <= MOST_DESCRIPTORS), (True, True), f"limit of descriptors {soft}, {hard}")
+    check_equal(limits["Max file size"], ("unlimited", "unlimited"), "file size")
 
 
 def check_forwards(lab, guest, path):
@@ -220,6 +244,82 @@ def namespaces_forbidden(lab):
     check_equal(done.returncode, 1, "exit status")
     check_equal(done.stderr.splitlines()[-1], NO_SANDBOX, "last line on stderr")
     check_equal(os.path.lexists(path), False, "API socket left behind")
+
+
+def refusing(*calls):
+    """What to put before a command for which these system calls fail, as a container's filter makes them."""
+    return [sys.executable, f"{HERE}/refusing.py", *calls, "--"]
+
+
+@case
+def in_a_container_without_namespaces_and_filters(lab):
+    """A line of warning for each layer that is missing, the rights go, and no file can be opened all the same."""
+    guest = lab.guest()
+    program = lab.serve(guest, before=refusing("unshare", "seccomp"))
+    check_equal(program.stderr().splitlines()[2:],
+                ["warning: sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted; going "
+                 "on without",
+                 "warning: seccomp: cannot make a filter; going on without"],
+                "lines on stderr after those about the TAP device")
+    check_equal(int(status_of(program.pid)["CapEff"], 16), NET_BIND_SERVICE, "capabilities")
+    check_equal(status_of(program.pid)["NoNewPrivs"], "1", "no_new_privs")
+    check_limits(program.pid)
+    check_network_works(guest, lab.wan)
+
+
+@case
+def in_a_container_the_flags_are_no_wishes(lab):
+    no_namespaces = "sandbox: cannot make new mount, IPC and UTS namespaces: Operation not permitted"
+    for flag, call, text in (("--enable-sandbox", "unshare", no_namespaces),
+                             ("--enable-seccomp", "seccomp", "seccomp: cannot make a filter")):
+        done = lab.run_program("-c", flag, lab.guest().pid, "tap0", before=refusing(call))
+        check_equal((done.returncode, done.stderr.splitlines()[2:]), (1, [text]),
+                    f"exit status and end of stderr with {flag}")
+
+
+@case(nobody=True)
+def callers_see_what_is_left(lab):
+    """A process of the same user reads the root and the rights, as RootlessKit's test does."""
+    program = lab.serve(lab.guest())
+    user = as_user(lab.user) if lab.user is not None else []
+    listed = subprocess.run([*user, "ls", f"/proc/{program.pid}/root/"], capture_output=True, text=True, check=True)
+    check_equal(listed.stdout.split(), ["etc", "run"], "root directory")
+    subprocess.run([*user, "readlink", f"/proc/{program.pid}/ns/mnt"], capture_output=True, check=True)
+
+
+def check_named_by_descriptor(program, directory):
+    """The API socket works, was made in the directory, and is removed from there."""
+    path = f"{directory}/api.sock"
+    check_equal(ask(path, b'{"execute":"list_hostfwd"}')[:9], b'{"return"', "reply")
+    check_equal(os.path.lexists(f"/proc/{program.pid}/fd/9"), False, "the directory's descriptor")
+    program.signal(signal.SIGTERM)
+    program.wait_exit(expected=None)
+    check_equal(os.path.lexists(path), False, "API socket still there")
+
+
+@case(nobody=True)
+def arguments_name_inherited_descriptors(lab):
+    """What they mean is open before the descriptors are closed."""
+    directory = os.path.dirname(api_path(lab))
+    before = ["sh", "-c", f'exec 9<{directory}; exec "$@"', "sh"]
+    check_named_by_descriptor(lab.serve(lab.guest(), "-a", "/proc/self/fd/9/api.sock", before=before), directory)
+    program = start(lab, "echo up; exec sleep 1000", "-a", "/proc/self/fd/9/api.sock", before=before)
+    wait_output(program, "up\n")
+    check_named_by_descriptor(program, directory)
+
+
+@case(nobody=True)
+def namespaces_named_by_inherited_descriptors(lab):
+    """Their end is noticed all the same, though no path of theirs means anything to the monitor."""
+    guest = lab.guest()
+    before = ["sh", "-c", f'exec 8<{guest.holder.ns("user")} 9<{guest.net}; exec "$@"', "sh"]
+    program = lab.launch("-c", "--netns-type=path", "--userns-path=/proc/self/fd/8", "/proc/self/fd/9", "tap0",
+                         before=before).wait_ready()
+    check_network_works(guest, lab.wan)
+    for number in (8, 9):
+        check_equal(os.path.lexists(f"/proc/{program.pid}/fd/{number}"), False, f"descriptor {number}")
+    guest.die()
+    program.wait_exit()
 
 
 @case(nobody=True)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import stat
-import struct
 import subprocess
 
 import runner
@@ -13,6 +12,7 @@ from namespaces import Failed, wait_for
 from netio import (MIB, blob, check_both_ways, check_equal, check_in, check_network_works, check_same,
                    connected)
 from runner import case
+from station import ARP_REQUEST, BROADCAST, ETH_P_ARP, arp, ethernet
 from tuntap import IFF_NO_PI, IFF_TAP, IFF_TUN, IFF_VNET_HDR, open_tun
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -201,14 +201,8 @@ def bess_many_connections_at_once(lab):
         check_equal(done.returncode, 0, f"iperf3: {done.stdout[-300:]}{done.stderr}")
 
 
-def arp_request(target):
-    header = b"\xff" * 6 + MAC + struct.pack("!H", 0x0806)
-    return header + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + MAC + socket.inet_aton(GUEST_IP) + bytes(6) + \
-        socket.inet_aton(target)
-
-
 def check_arp_answer(peer):
-    peer.send(arp_request(GATEWAY))
+    peer.send(ethernet(BROADCAST, MAC, ETH_P_ARP, arp(ARP_REQUEST, MAC, GUEST_IP, GATEWAY)))
     answer = peer.recv(2000)
     check_equal((answer[:6], answer[12:14], answer[20:22]), (MAC, b"\x08\x06", b"\x00\x02"), "ARP answer")
 

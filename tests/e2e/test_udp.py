@@ -2,9 +2,9 @@
 """UDP from a guest through the program: every size, every peer, every error, nothing to the wrong place."""
 import contextlib
 import errno
-import re
 import socket
 import struct
+import sys
 import threading
 
 import runner
@@ -12,6 +12,7 @@ from lab import BLACKHOLE_IP, GUEST_IP, HOST_IP, ROUTER6
 from namespaces import Failed, wait_for
 from netio import blob, check_equal, check_same, expect_errno, udp
 from runner import case
+from station import UDP, guest_with_station, udp as udp_message
 
 SIZES = (0, 1, 100, 1472, 1473, 1480, 9000, 30001, 65507)
 SIZES_IPV6 = (0, 1, 100, 1232, 1233, 1452, 1453, 9000, 65507, 65527)
@@ -19,7 +20,8 @@ PMTUDISC_DO = 2
 SOL_UDP, UDP_SEGMENT = 17, 103
 IP_OPTIONS = {  # numbers of <linux/in.h> and <linux/in6.h>
     "ttl": (socket.IP_TTL, socket.IPV6_UNICAST_HOPS), "mtu_discover": (10, 23), "mtu": (14, 24),
-    "receive_errors": (11, 25), "receive_ttl": (12, socket.IPV6_RECVHOPLIMIT)}
+    "receive_errors": (11, 25), "receive_ttl": (12, socket.IPV6_RECVHOPLIMIT),
+    "tos": (socket.IP_TOS, socket.IPV6_TCLASS), "receive_tos": (socket.IP_RECVTOS, socket.IPV6_RECVTCLASS)}
 
 
 def ip_option(sock, name):
@@ -239,16 +241,22 @@ def larger_than_any_real_link(lab):
         check_echo(client, (lab.net.wan, port), 20000)
 
 
-@case(ipv6=True)
-def ttl_is_passed_on(lab):
-    guest, _ = lab.guest_with_network()
-    with udp(lab.wan, lab.net.wan) as server, udp(guest) as client:
-        server.setsockopt(*ip_option(server, "receive_ttl"), 1)
-        for ttl in (64, 40, 200):
-            client.setsockopt(*ip_option(client, "ttl"), ttl)
-            client.sendto(b"x", (lab.net.wan, server.getsockname()[1]))
-            control = server.recvmsg(100, 64)[1]
-            check_equal(struct.unpack("i", control[0][2])[0], ttl - 1, "TTL at the server")
+def passed_on_case(option, values, arrives):
+    """A field of the IP header that the guest chooses, as the server sees it."""
+    def body(lab):
+        guest, _ = lab.guest_with_network()
+        with udp(lab.wan, lab.net.wan) as server, udp(guest) as client:
+            server.setsockopt(*ip_option(server, f"receive_{option}"), 1)
+            for value in values:
+                client.setsockopt(*ip_option(client, option), value)
+                client.sendto(b"x", (lab.net.wan, server.getsockname()[1]))
+                seen = server.recvmsg(100, 64)[1][0][2]  # a byte in IPv4's TOS, else an int
+                check_equal(int.from_bytes(seen, sys.byteorder), arrives(value), f"{option} at the server")
+    return body
+
+
+case(passed_on_case("ttl", (64, 40, 200), lambda ttl: ttl - 1), name="ttl_is_passed_on", ipv6=True)
+case(passed_on_case("tos", (0, 0x28, 0xB8), lambda tos: tos), name="tos_is_passed_on", ipv6=True)
 
 
 @case
@@ -291,34 +299,16 @@ def never_to_a_denied_place(lab):
             raise Failed(f"the host received {host.recvfrom(100)}")
 
 
-def udp6_packet(source, to, port, data):
-    """An IPv6 packet as no socket sends it. The data's length is even."""
-    source, to = (socket.inet_pton(socket.AF_INET6, address) for address in (source, to))
-    length = 8 + len(data)
-    datagram = struct.pack("!HHHH", port, port, length, 0) + data
-    pseudo_header = source + to + struct.pack("!II", length, socket.IPPROTO_UDP)
-    words = struct.unpack(f"!{(40 + length) // 2}H", pseudo_header + datagram)
-    checksum = struct.pack("!H", 0xffff - sum(words) % 0xffff)
-    return (struct.pack("!IHBB", 6 << 28, length, socket.IPPROTO_UDP, 64) + source + to
-            + datagram[:6] + checksum + data)
-
-
 @case(ipv4=False, ipv6=True)
 def never_to_a_denied_ipv6_place(lab):
     """Nor to an IPv4 address in disguise, which a socket of the host's would take for one."""
     lab.host.sh(f"ip addr add fe80::1/64 dev up0 nodad; ip addr add {lab.net.unused}/128 dev lo")
-    guest, _ = lab.guest_with_network()
-    guest.run("ping", "-c", "1", "-W", "5", f"{ROUTER6}%tap0")
-    neighbours = guest.run("ip", "neigh", "show", ROUTER6, "dev", "tap0").stdout
-    router = bytes.fromhex(re.search(r"lladdr (\S+)", neighbours).group(1).replace(":", ""))
-    with (udp(lab.host, "::", 4444) as host,
-          guest.socket(socket.SOCK_DGRAM, socket.AF_PACKET) as link):
+    with guest_with_station(lab) as (_, station), udp(lab.host, "::", 4444) as host:
         for address in ("::1", "::", "::ffff:127.0.0.1", "::127.0.0.1", f"::ffff:{HOST_IP}", f"::{HOST_IP}",
                         "fe80::1", lab.net.unused, "ff02::1", "ff05::1", lab.net.host):
-            packet = udp6_packet(lab.net.guest, address, 4444, address.ljust(40).encode())
-            link.sendto(packet, ("tap0", 0x86dd, 0, 0, router))
+            station.send(station.packet(address, UDP, udp_message(station.ip, address, (4444, 4444), address.encode())))
         # The last one is allowed, and shows that the others would have come.
-        check_equal(host.recvfrom(100)[0].decode().strip(), lab.net.host, "what reaches the host")
+        check_equal(host.recvfrom(100)[0].decode(), lab.net.host, "what reaches the host")
 
 
 if __name__ == "__main__":

@@ -118,14 +118,14 @@ TEST_CASE("a socket to a server that is not asked any more is not taken") {
 
 TEST_CASE("sockets that wait for a question are bounded") {
   Resolving r;
-  for (std::uint16_t i = 0; i < nat::DnsForwarder::kMostSpare + 10; ++i) {
+  for (std::uint16_t i = 0; i < nat::Limits{}.dns_spare + 10; ++i) {
     ask(r.w, query(i), static_cast<std::uint16_t>(6000 + i));
     r.w.host.datagram(i).answer(response(i));
     r.w.settle();
   }
-  CHECK(r.w.gateway->dns().spare_sockets() == nat::DnsForwarder::kMostSpare);
+  CHECK(r.w.gateway->dns().spare_sockets() == nat::Limits{}.dns_spare);
   CHECK(r.w.host.datagram(0).closed());
-  CHECK_FALSE(r.w.host.datagram(nat::DnsForwarder::kMostSpare + 9).closed());
+  CHECK_FALSE(r.w.host.datagram(nat::Limits{}.dns_spare + 9).closed());
   r.w.advance(2 * nat::DnsForwarder::kSpareTime);
   CHECK(r.w.gateway->dns().spare_sockets() == 0);
 }
@@ -247,7 +247,7 @@ TEST_CASE("what is no question goes nowhere") {
 
 TEST_CASE("the oldest question makes room when there are too many") {
   Resolving r;
-  const std::size_t most = nat::DnsForwarder::kMostQuestions;
+  const std::size_t most = nat::Limits{}.dns_questions;
   for (std::size_t i = 0; i < most + 10; ++i) {
     ask(r.w, query(static_cast<std::uint16_t>(i)));
   }
@@ -257,6 +257,20 @@ TEST_CASE("the oldest question makes room when there are too many") {
   CHECK(r.w.host.datagram(9).closed());
   CHECK_FALSE(r.w.host.datagram(10).closed());
   CHECK(r.w.others.empty());
+}
+
+TEST_CASE("the oldest question makes room when all together are too large") {
+  Resolving r;
+  const std::string padding(60'000, 'x');
+  for (std::uint16_t i = 0; i < 30; ++i) {
+    r.w.send_udp({kDnsAddress, 53}, message(i, 0x01, padding));
+    r.w.settle();
+  }
+  constexpr std::size_t kFit = nat::DnsForwarder::kMostBytes / 60'025;
+  CHECK(r.w.gateway->dns().pending() == kFit);
+  CHECK(r.w.gateway->dns().counters().evicted == 30 - kFit);
+  CHECK(r.w.host.datagram(29 - kFit).closed());
+  CHECK_FALSE(r.w.host.datagram(30 - kFit).closed());
 }
 
 TEST_CASE("new servers count from the next question on") {

@@ -15,7 +15,7 @@ using sys::make_ipv4;
 
 const Ipv4Address kPeer = make_ipv4(192, 0, 2, 1);
 const Ipv4Address kRouter = make_ipv4(203, 0, 113, 1);
-constexpr std::size_t kMostFlows = nat::IcmpNat::kMostFlows;
+constexpr std::size_t kMostFlows = nat::Limits{}.ping_flows;
 
 void ping(World& w, const IcmpMessage& request, const IpFields& ip = {}, Ipv4Address to = kPeer) {
   w.inject_fragmented(icmp_packet(kGuestAddress, to, request, ip));

@@ -223,7 +223,7 @@ TEST_CASE("other segments while the host connects are ignored") {
 }
 
 TEST_CASE("the oldest attempt makes room when there are too many, silently, and comes back by itself") {
-  World w({.tcp = {.flows = 100, .attempts = 4}});
+  World w({.limits = {.tcp_flows = 100, .tcp_attempts = 4}});
   w.host.plan_connects({Kind::wait});
   std::vector<GuestPeer*> guests;
   for (std::uint16_t i = 0; i < 6; ++i) {
@@ -248,7 +248,7 @@ TEST_CASE("the oldest attempt makes room when there are too many, silently, and 
 }
 
 TEST_CASE("an established connection does not die for a new attempt") {
-  World w({.tcp = {.flows = 3, .attempts = 3}});
+  World w({.limits = {.tcp_flows = 3, .tcp_attempts = 3}});
   GuestPeer& old = w.connect(from_port(50'000));
   w.host.plan_connects({Kind::wait});
   for (std::uint16_t i = 1; i < 10; ++i) {

@@ -340,7 +340,7 @@ TEST_CASE_FIXTURE(ForwardWorld, "without descriptors accepting rests, and goes o
 
 TEST_CASE("a full flow table resets the new client and keeps the old ones") {
   WorldOptions options;
-  options.tcp.flows = 1;
+  options.limits.tcp_flows = 1;
   ForwardWorld w(options);
   w.add();
   w.answer_arp();

@@ -150,6 +150,27 @@ TEST_CASE_FIXTURE(UdpForwardWorld, "what comes before the guest's address is kno
   CHECK(gateway->udp_forwards().counters().lost == 20 - nat::UdpForwards::kMostWaiting);
 }
 
+TEST_CASE_FIXTURE(UdpForwardWorld, "what waits for the guest's address at all ports together is limited") {
+  nat::ForwardRule rule = kRule;
+  for (int round = 0; round < 2; ++round) {
+    const std::uint64_t lost = gateway->udp_forwards().counters().lost;
+    for (std::uint16_t i = 0; i < 2; ++i) {
+      rule.host.port = static_cast<std::uint16_t>(kHostPort.port + i);
+      rule.guest.address = make_ipv4(10, 0, 2, static_cast<std::uint8_t>(50 + round));  // nobody
+      HostUdpSocket& socket = add(rule);
+      for (std::size_t n = 0; n < nat::UdpForwards::kMostWaiting; ++n) {
+        socket.deliver(kClient, random_data(60'000, 1));
+      }
+      settle();
+    }
+    constexpr std::size_t kFit = nat::UdpForwards::kMostWaitingBytes / 60'000;
+    CHECK(gateway->udp_forwards().counters().lost - lost == 2 * nat::UdpForwards::kMostWaiting - kFit);
+    gateway->forwards().remove(id);
+    gateway->forwards().remove(id - 1);
+    settle();
+  }
+}
+
 TEST_CASE_FIXTURE(UdpForwardWorld, "without a guest what waits is given up") {
   HostUdpSocket& socket = add();
   socket.deliver(kClient, bytes_of("question"));

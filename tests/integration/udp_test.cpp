@@ -697,7 +697,7 @@ TEST_CASE("every datagram, either way, lets a flow live on") {
 
 TEST_CASE("when the table is full the unanswered flow used longest ago makes room") {
   WorldOptions options;
-  options.udp_flows = 3;
+  options.limits.udp_flows = 3;
   World w(options);
   const auto sender = [](std::uint16_t port) { return UdpSender{.local = {kGuestAddress, port}}; };
   HostUdpSocket& first = open_flow(w, kPeer, sender(1));
@@ -733,7 +733,7 @@ TEST_CASE("when the table is full the unanswered flow used longest ago makes roo
 
 TEST_CASE("a flow that makes room sends first what it has gathered") {
   WorldOptions options;
-  options.udp_flows = 1;
+  options.limits.udp_flows = 1;
   World w(options);
   w.send_udp(kPeer, bytes_of("one"), {.local = {kGuestAddress, 1}});
   w.send_udp(kPeer, bytes_of("two"), {.local = {kGuestAddress, 2}});

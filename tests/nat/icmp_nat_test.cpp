@@ -27,6 +27,7 @@ using test::FakePingHost;
 
 constexpr stack::MacAddress kGuestMac{0x02, 0, 0, 0, 0, 0x64};
 constexpr std::uint16_t kId = 0x1111;
+constexpr std::size_t kMostFlows = 256;
 
 const Ipv4Address kGuest = make_ipv4(10, 0, 2, 100);
 const Ipv4Address kGateway = make_ipv4(10, 0, 2, 2);
@@ -73,7 +74,7 @@ struct Fixture {
   stack::GuestLink link{port, 1500};
   FakePingHost host;
   PolicyConfig policy;
-  std::unique_ptr<IcmpNat> nat = std::make_unique<IcmpNat>(link, host, timers, log, policy);
+  std::unique_ptr<IcmpNat> nat = std::make_unique<IcmpNat>(link, host, timers, log, policy, kMostFlows);
 
   ~Fixture() {
     nat.reset();
@@ -354,17 +355,17 @@ TEST_CASE("icmp nat: idle flows are closed") {
 
 TEST_CASE("icmp nat: one flow more than allowed closes the one used longest ago") {
   Fixture f;
-  for (unsigned i = 0; i < IcmpNat::kMostFlows; ++i) {
+  for (unsigned i = 0; i < kMostFlows; ++i) {
     f.ping({.id = static_cast<std::uint16_t>(i)});
   }
   f.ping({.id = 0, .sequence = 2});
   CHECK(f.nat->counters().evicted == 0);
   f.ping({.id = 1000});
-  CHECK(f.nat->flows() == IcmpNat::kMostFlows);
+  CHECK(f.nat->flows() == kMostFlows);
   CHECK(f.nat->counters().evicted == 1);
   CHECK_FALSE(f.host.ping(0).closed());
   CHECK(f.host.ping(1).closed());
-  CHECK(f.host.open_count() == IcmpNat::kMostFlows);
+  CHECK(f.host.open_count() == kMostFlows);
 }
 
 TEST_CASE("icmp nat: flows without an answer make room first, and a flood hurts no running ping") {
@@ -374,7 +375,7 @@ TEST_CASE("icmp nat: flows without an answer make room first, and a flood hurts 
   for (unsigned i = 0; i < 2000; ++i) {
     f.ping({.id = static_cast<std::uint16_t>(100 + i)});
   }
-  CHECK(f.nat->flows() == IcmpNat::kMostFlows);
+  CHECK(f.nat->flows() == kMostFlows);
   CHECK_FALSE(f.host.ping(0).closed());
   f.ping({.id = 1, .sequence = 2});
   f.port.clear();
@@ -384,11 +385,11 @@ TEST_CASE("icmp nat: flows without an answer make room first, and a flood hurts 
 
 TEST_CASE("icmp nat: when all have answers the one used longest ago goes") {
   Fixture f;
-  for (unsigned i = 0; i <= IcmpNat::kMostFlows; ++i) {
+  for (unsigned i = 0; i <= kMostFlows; ++i) {
     f.ping({.id = static_cast<std::uint16_t>(i)});
     f.host.last().reply(kRemote, f.host.last().sent[0].message);
   }
-  CHECK(f.nat->flows() == IcmpNat::kMostFlows);
+  CHECK(f.nat->flows() == kMostFlows);
   CHECK(f.host.ping(0).closed());
   CHECK_FALSE(f.host.ping(1).closed());
 }

@@ -2,10 +2,16 @@
 #include "netns/attach.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 
 #include "tests/netns/child_process.hpp"
@@ -251,6 +257,65 @@ TEST_CASE("a kernel without pidfd_open") {
     return error + good.error + (without ? "" : "not without pidfd ") + bad.report;
   });
   CHECK(outcome == "/proc/1073741823/ns/net: No such file or directory\n");
+}
+
+// Somebody in the target's user namespace, who has all rights there, wants to trace a process: his error.
+std::string trace_from_inside(pid_t target, pid_t pid) {
+  return run_in_child([&]() -> std::string {
+    const std::string userns = "/proc/" + std::to_string(target) + "/ns/user";
+    const sys::Fd fd(::open(userns.c_str(), O_RDONLY | O_CLOEXEC));
+    if (std::string error = become_nobody(); !error.empty()) {
+      return error;
+    }
+    if (::setns(fd.get(), CLONE_NEWUSER) != 0) {
+      return failure("setns");
+    }
+    return ::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0 ? "" : sys::errno_text(errno);
+  });
+}
+
+// Its only child, once that lives in the network namespace; 0 when it does not come.
+pid_t child_in(pid_t parent, const std::string& netns_file) {
+  const std::string children =
+      "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
+  struct stat wanted {};
+  ::stat(netns_file.c_str(), &wanted);
+  for (int i = 0; i < 2000; ++i) {
+    pid_t child = 0;
+    struct stat s {};
+    if (std::ifstream(children) >> child &&
+        ::stat(("/proc/" + std::to_string(child) + "/ns/net").c_str(), &s) == 0 &&
+        s.st_ino == wanted.st_ino) {
+      return child;
+    }
+    ::usleep(10'000);
+  }
+  return 0;
+}
+
+TEST_CASE("the guest cannot trace the child that has joined it") {
+  const TargetProcess target(kNobody);
+  REQUIRE(target.ready());
+  Pipe pipe;  // full, so that the child waits where it announces the TAP
+  REQUIRE(::fcntl(pipe.write_end.get(), F_SETPIPE_SZ, 4096) == 4096);
+  testing::write_all(pipe.write_end.get(), std::string(4096, 'x'));
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    pipe.read_end.reset();
+    AttachRequest request = request_for(target.pid());
+    request.report_fd = pipe.write_end.get();
+    const bool attached = become_nobody_with_tun_device(0666).empty() && attach(request);
+    ::_exit(attached ? 0 : 1);
+  }
+  pipe.write_end.reset();
+  const pid_t child = child_in(caller, target.netns_file());
+  CHECK(child > 0);
+  CHECK(trace_from_inside(target.pid(), target.pid()) == "");
+  CHECK(trace_from_inside(target.pid(), child) == "Operation not permitted");
+  CHECK(testing::read_all(pipe.read_end.get()).ends_with("\n"));
+  int status = -1;
+  ::waitpid(caller, &status, 0);
+  CHECK(status == 0);
 }
 
 TEST_CASE("a caller that ignores SIGCHLD is served") {

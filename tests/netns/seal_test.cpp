@@ -195,6 +195,33 @@ TEST_CASE("descriptors: as many as we need, but no more than the soft limit") {
   }
 }
 
+TEST_CASE("descriptors: the soft limit is raised, as far as it makes sense, and never lowered") {
+  struct Row {
+    rlimit before;
+    unsigned most;
+    rlim_t soft;
+    unsigned told;
+  };
+  const std::vector<Row> rows = {
+      {{300, 500}, 400, 400, 400},
+      {{300, 500}, 1000, 500, 500},
+      {{300, 500}, 200, 300, 200},
+      {{500, 500}, 1000, 500, 500},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.most);
+    CHECK(testing::run_in_child([&]() -> std::string {
+            ::setrlimit(RLIMIT_NOFILE, &row.before);
+            const unsigned told = raise_descriptor_limit(row.most);
+            rlimit after{};
+            ::getrlimit(RLIMIT_NOFILE, &after);
+            return told == row.told && after.rlim_cur == row.soft && after.rlim_max == row.before.rlim_max
+                       ? ""
+                       : "not as it should be";
+          }) == "");
+  }
+}
+
 TEST_CASE("a limit that cannot be set names itself") {
   CHECK(testing::run_in_child([]() -> std::string {
           const std::string injected = testing::inject_failure(SCMP_SYS(prlimit64), EPERM);

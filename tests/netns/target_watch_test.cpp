@@ -126,17 +126,25 @@ TEST_CASE_FIXTURE(Fixture, "by a path that only we can use: after a process was 
   TargetProcess target;
   REQUIRE(target.ready());
   sys::Fd fd(::open(target.netns_file().c_str(), O_RDONLY | O_CLOEXEC));
-  watch(by_path("/proc/self/fd/" + std::to_string(fd.get())));
+  WatchedTarget watched = by_path("/proc/self/fd/" + std::to_string(fd.get()));
   fd.reset();  // as in the monitor, which holds nothing of the sort
   SUBCASE("a process lives there") {
+    watch(std::move(watched));
     run_for(milliseconds(1500));
     CHECK(gone == 0);
     target.end();
     run_for(seconds(5));
     CHECK(gone == 1);
   }
+  SUBCASE("a process that lives there ends soon after the start") {
+    watch(std::move(watched));
+    target.end();
+    run_for(seconds(5));
+    CHECK(gone == 1);
+  }
   SUBCASE("nobody was ever seen there") {
     target.end();
+    watch(std::move(watched));
     run_for(milliseconds(3500));
     CHECK(gone == 0);
   }

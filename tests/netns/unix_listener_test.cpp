@@ -2,6 +2,7 @@
 #include "netns/unix_listener.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -204,6 +205,26 @@ TEST_CASE("the file is removed from another working directory too") {
     CHECK(fs::is_socket(directory.file("socket")));
   }
   CHECK_FALSE(fs::exists(directory.file("socket")));
+}
+
+TEST_CASE("the file is removed without the descriptor or the link by which it was named") {
+  const TemporaryDirectory directory;
+  sys::Fd fd(::open(directory.file(".").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  REQUIRE(fd.valid());
+  fs::create_directory_symlink(directory.file("."), directory.file("link"));
+  for (const std::string& way : {"/proc/self/fd/" + std::to_string(fd.get()), directory.file("link")}) {
+    CAPTURE(way);
+    auto made = UnixListener::listen(way + "/socket", SOCK_STREAM);
+    REQUIRE(made);
+    std::optional<UnixListener> listener(*std::move(made));
+    CHECK(fs::is_socket(directory.file("socket")));
+    CHECK(listener->file().path == fs::canonical(directory.file("socket")).string());
+    fd.reset();
+    fs::remove(directory.file("link"));
+    listener.reset();
+    CHECK_FALSE(fs::exists(directory.file("socket")));
+    fs::create_directory_symlink(directory.file("."), directory.file("link"));
+  }
 }
 
 TEST_CASE("what has taken the place of the socket is left alone") {

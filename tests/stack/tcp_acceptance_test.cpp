@@ -75,7 +75,11 @@ const std::vector<Row>& established_rows() {
       // Second check, RST: lwIP compares the number itself.
       {"RST at RCV.NXT", kRst, 0, 0, 0, 1000, kAccept},
       {"RST with ACK", kRst | kAck, 0, 0, 0, 1000, kAccept},
-      {"RST anywhere", kRst, 5000, 0, 0, 1000, kAccept},
+      {"RST elsewhere in the window", kRst, 999, 0, 0, 1000, kChallenge},
+      {"RST before the window", kRst, -1, 0, 0, 1000, kDrop},
+      {"RST behind the window", kRst, 1000, 0, 0, 1000, kDrop},
+      {"RST at RCV.NXT of a closed window", kRst, 0, 0, 0, 0, kAccept},
+      {"RST elsewhere, the window closed", kRst, 1, 0, 0, 0, kDrop},
       {"RST with a wrong acknowledgment", kRst | kAck, 0, 99999, 0, 1000, kAccept},
 
       // Fourth check, SYN: a challenge, wherever it lies.
@@ -123,7 +127,7 @@ const std::vector<Row>& syn_received_rows() {
       {"another SYN", kSyn, 0, 0, 0, 1000, kChallenge},
       {"a SYN from far away", kSyn, 123456, 0, 0, 1000, kChallenge},
       {"RST", kRst, 0, 0, 0, 1000, kAccept},
-      {"RST with SYN", kRst | kSyn, -1, 0, 0, 1000, kAccept},
+      {"RST with SYN", kRst | kSyn, -1, 0, 0, 1000, kDrop},
       {"no ACK", 0, 0, 0, 0, 1000, kDrop},
       {"text without ACK", 0, 0, 0, 10, 1000, kDrop},
   };

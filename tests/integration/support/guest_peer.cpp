@@ -261,6 +261,10 @@ void GuestPeer::on_segment(const TcpSegment& segment) {
   CHECK_MESSAGE(segment.has(Flags::kAck), "a segment without ACK");
   on_ack(segment);
   const bool takes_numbers = segment.length() > 0;
+  if (!takes_numbers && before(segment.seq, rcv_nxt_) && options_.acknowledges) {
+    acknowledge();  // asked whether we are there (RFC 9293 3.8.4)
+    return;
+  }
   if (takes_numbers) {
     CHECK_MESSAGE(on_text(segment), "data beyond the window");
   }

@@ -15,8 +15,7 @@ nat::Gateway::Config config_of(const WorldOptions& options) {
   nat::Gateway::Config config;
   config.policy = options.policy;
   config.mtu = options.mtu;
-  config.tcp = options.tcp;
-  config.udp_flows = options.udp_flows;
+  config.limits = options.limits;
   return config;
 }
 

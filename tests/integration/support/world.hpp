@@ -28,8 +28,7 @@ struct WorldOptions {
   unsigned mtu = 1500;
   bool vnet = true;
   nat::PolicyConfig policy = {};
-  nat::TcpNat::Limits tcp = {};
-  std::size_t udp_flows = 4096;
+  nat::Limits limits = {};
   bool cuts_udp = false;  // the guest takes several datagrams in one frame
 };
 

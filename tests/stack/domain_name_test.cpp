@@ -1,4 +1,4 @@
-#include "nat/domain_name.hpp"
+#include "stack/domain_name.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 
 #include "tests/support/byte_string.hpp"
 
-namespace l4n::nat {
+namespace l4n::stack {
 namespace {
 
 using test::ByteString;
@@ -59,4 +59,4 @@ TEST_CASE("domain name: a search list ends where the limit is reached") {
 }
 
 }  // namespace
-}  // namespace l4n::nat
+}  // namespace l4n::stack

@@ -1,8 +1,8 @@
-#include "nat/domain_name.hpp"
+#include "stack/domain_name.hpp"
 
 #include <algorithm>
 
-namespace l4n::nat {
+namespace l4n::stack {
 namespace {
 
 constexpr std::size_t kLongestName = 255;  // RFC 1035 2.3.4
@@ -50,4 +50,4 @@ std::vector<std::byte> encode_search_list(std::span<const std::string> names, st
   return list;
 }
 
-}  // namespace l4n::nat
+}  // namespace l4n::stack

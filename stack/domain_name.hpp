@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace l4n::nat {
+namespace l4n::stack {
 
 // A name as length-prefixed labels without compression (RFC 1035 3.1), a dot at its end or not. Empty for
 // the root and for what no host can be called: empty or long labels, other characters than letters,
@@ -19,4 +19,4 @@ namespace l4n::nat {
 [[nodiscard]] std::vector<std::byte> encode_search_list(std::span<const std::string> names,
                                                         std::size_t limit);
 
-}  // namespace l4n::nat
+}  // namespace l4n::stack
