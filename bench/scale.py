@@ -25,9 +25,9 @@ import memory  # noqa: E402
 import report  # noqa: E402
 import runner  # noqa: E402
 from lab import Lab  # noqa: E402
-from namespaces import Failed  # noqa: E402
+from namespaces import Failed, wait_for  # noqa: E402
 from netio import connect, listener, udp  # noqa: E402
-from stacks import Pasta, SlirpLike  # noqa: E402
+from stacks import Pasta, SlirpLike, listens  # noqa: E402
 
 STEPS = (1, 100, 1_000, 10_000)
 UDP_FLOWS = 4_000
@@ -40,6 +40,7 @@ IDLE_SECONDS = 5.0
 TOLERANCE = 1.1     # of the cost of a packet, at any number of idle flows
 MOST_PER_FLOW = 4096  # bytes
 MOST_IDLE = 0.005   # of a processor
+TABLES = 1 << 20    # bytes that they may keep of the room they have had
 BACKLOG = 65535
 METHOD = """- One guest, the program, and servers outside, as in the benchmarks; MTU 1500. The connections are those of
   the guest's kernel, and nothing is sent on them. The servers' kernel accepts them.
@@ -74,15 +75,13 @@ class Scale:
         for pid in self.program.processes():
             os.sched_setaffinity(pid, ONE_PROCESSOR)
         self.address = (stack.server, self._serve())
+        wait_for(lambda: listens(self.guest, *self.address), "the server as seen from the guest")
         self._busy = self._stack.enter_context(connect(self.guest, stack.server, self._serve_echo()))
         self._busy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.round_trips(1_000)
         time.sleep(REST)
         self._flows = []
         self.empty = self.resident()
-
-    def flows(self):
-        return len(self._flows)
 
     def close(self):
         self._stack.close()
@@ -182,16 +181,16 @@ def scene(path, make, options):
 def run(path, make, options):
     """A list of measurements; it ends where the program has no room for more flows."""
     rows = []
-    with scene(path, make, options) as twin, scene(path, make, options) as scale:
-        try:
+    try:
+        with scene(path, make, options) as twin, scene(path, make, options) as scale:
             for wanted in options.steps:
                 scale.open_tcp(wanted)
                 rows.append(scale.measure(twin))
             if path == options.binary:
                 scale.open_udp(UDP_FLOWS)
                 rows.append(scale.measure(twin))
-        except (Failed, OSError) as problem:
-            print(f"   {os.path.basename(path)}: {problem} with {scale.flows()} flows", file=sys.stderr)
+    except (Failed, OSError) as problem:
+        print(f"   {os.path.basename(path)}: {problem} after {len(rows)} measurements", file=sys.stderr)
     return rows
 
 
@@ -236,7 +235,7 @@ def missed(measured, churn):
         if one["idle"] > MOST_IDLE:
             complaints.append(f"{where} the program is never idle: {100 * one['idle']:.1f} %")
     count, before, after, descriptors_before, descriptors_after, held = churn
-    if after > before * 1.05 or descriptors_after > descriptors_before or held["tcp_flows"] > 1:
+    if after > before * 1.05 + TABLES or descriptors_after > descriptors_before or held["tcp_flows"] > 1:
         complaints.append(f"{count:,} connections have left something behind")
     return complaints
 

@@ -111,6 +111,7 @@ Json tcp(const nat::Stats& stats) {
   return {{"opened", stats.tcp.opened},
           {"refused_full", stats.tcp.refused_full},
           {"attempts_evicted", stats.tcp.attempts_evicted},
+          {"attempts_dropped", stats.tcp.attempts_dropped},
           {"attempts_timed_out", stats.tcp.attempts_timed_out},
           {"half_closed_ended", stats.tcp.half_closed_ended},
           {"keepalive_probes", stats.tcp.keepalive_probes},

@@ -73,6 +73,10 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
+  if (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(timers_.now())) {
+    ++counters_.attempts_dropped;
+    return;
+  }
   if (flows_.size() >= limits_.tcp_flows && !make_room()) {
     ++counters_.refused_full;
     log_.warning(sys::LogClass::tcp, "TCP flow table full ({}), refusing {}", limits_.tcp_flows,

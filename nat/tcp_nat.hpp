@@ -14,6 +14,7 @@
 #include "nat/tcp_flow.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
+#include "netns/sys/rate_limit.hpp"
 #include "stack/flow_table.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
@@ -23,11 +24,18 @@ namespace l4n::nat {
 
 class TcpNat {
  public:
+  // Attempts that make room in so much time. In a flood of SYNs the rest is dropped, which the guest repeats:
+  // to make a socket for each, and to close it at once for the next one, would take the processor from those
+  // who are connected, and leave none of the attempts the time in which an answer can come.
+  static constexpr std::uint32_t kEvictions = 1024;
+  static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(125);
+
   struct Counters {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;        // the table was full
     std::uint64_t denied = 0;              // by the policy
     std::uint64_t attempts_evicted = 0;    // the oldest attempt made room
+    std::uint64_t attempts_dropped = 0;    // a flood of them: the guest's SYN was not looked at
     std::uint64_t attempts_timed_out = 0;  // the host's side did not answer
     std::uint64_t half_closed_ended = 0;   // one side had finished, the other was silent
     std::uint64_t keepalive_probes = 0;
@@ -93,6 +101,7 @@ class TcpNat {
   stack::FlowTable table_;
   Slab<TcpFlow> flows_;
   std::list<Handle> attempts_;  // oldest first
+  sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
   std::vector<Handle> dirty_;
   std::vector<Handle> pumping_;  // scratch of pump()
 };

@@ -63,6 +63,8 @@ const std::vector<Row>& rows() {
       {"/frames/unserved", [](StatsSnapshot& s, std::uint64_t n) { s.network.frames.unserved = n; }},
       {"/tcp/opened", [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.opened = n; }},
       {"/tcp/refused_full", [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.refused_full = n; }},
+      {"/tcp/attempts_dropped",
+       [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.attempts_dropped = n; }},
       {"/tcp/attempts_evicted",
        [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.attempts_evicted = n; }},
       {"/tcp/denied", [](StatsSnapshot& s, std::uint64_t n) { s.network.tcp.denied = n; }},

@@ -247,6 +247,31 @@ TEST_CASE("the oldest attempt makes room when there are too many, silently, and 
   CHECK(w.flows() == 6);
 }
 
+TEST_CASE("of a flood of attempts only so many make room for others, the rest is dropped until later") {
+  constexpr std::size_t kAttempts = 4;
+  constexpr std::size_t kDropped = 3;
+  World w({.limits = {.tcp_flows = 100, .tcp_attempts = kAttempts}});
+  w.host.plan_connects({Kind::wait});
+  std::uint16_t port = 20'000;
+  const auto connect_one_more = [&w, &port] {
+    w.peer(from_port(port++)).connect();
+    w.settle();
+  };
+  for (std::size_t i = 0; i < kAttempts + nat::TcpNat::kEvictions + kDropped; ++i) {
+    connect_one_more();
+  }
+  const nat::TcpNat::Counters& counters = w.gateway->tcp().counters();
+  CHECK(counters.attempts_evicted == nat::TcpNat::kEvictions);
+  CHECK(counters.attempts_dropped == kDropped);
+  CHECK(w.gateway->tcp().attempts() == kAttempts);
+  CHECK(w.port.sent_frames() == 0);
+
+  w.advance(nat::TcpNat::kEvictionPeriod);
+  connect_one_more();
+  CHECK(counters.attempts_evicted == nat::TcpNat::kEvictions + 1);
+  CHECK(counters.attempts_dropped == kDropped);
+}
+
 TEST_CASE("an established connection does not die for a new attempt") {
   World w({.limits = {.tcp_flows = 3, .tcp_attempts = 3}});
   GuestPeer& old = w.connect(from_port(50'000));
