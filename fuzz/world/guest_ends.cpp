@@ -252,10 +252,16 @@ void GuestEnds::on_segment(const integration::Packet& packet) {
     current(*end)->on_reset();
   } else if (segment.has(Flags::kSyn)) {
     on_syn_ack(*end, segment);
-  } else if (end->answered) {
+  } else if (end->answered && !answers_unanswered_syn(*end, segment)) {
     lives_[*end->answered].on_segment(segment, hosts_);
     end->due = end->due || segment.length() > 0;
   }
+}
+
+// The gateway is at a newer connection, whose SYN-ACK was lost at a full interface.
+bool GuestEnds::answers_unanswered_syn(const End& end, const TcpSegment& segment) const {
+  constexpr std::uint32_t kNear = 16U * 1024 * 1024;
+  return end.newest != end.answered && segment.ack - lives_[*end.newest].isn() < kNear;
 }
 
 void GuestEnds::on_forward_syn(const integration::Packet& packet, End* end) {

@@ -42,6 +42,7 @@ class GuestEnds {
 
   [[nodiscard]] End* find(const integration::Packet& packet);
   void on_forward_syn(const integration::Packet& packet, End* end);
+  [[nodiscard]] bool answers_unanswered_syn(const End& end, const integration::TcpSegment& segment) const;
   void on_syn_ack(End& end, const integration::TcpSegment& segment);
   [[nodiscard]] GuestLife* current(const End& end);
   std::size_t begin_life(End& end, std::optional<std::uint8_t> window_scale);
