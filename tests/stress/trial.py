@@ -138,7 +138,8 @@ class Trial:
         with self._reporting(), self._stack:
             scene = self._scene
             slower = slowed_down(scene.before, self._after)
-            self.problems += [*scene.probe.problems, *discontent(scene.probe.delays, self._bounds, slower), *self._left]
+            self.problems += [*scene.probe.problems, *discontent(scene.probe.delays, self._bounds, slower),
+                              *self._left]
             if self._after.rss_peak > self._bounds.rss_peak:
                 self.problems.append(f"RSS had a peak of {self._after.rss_peak / MIB:.0f} MiB")
 
@@ -166,5 +167,5 @@ class Trial:
         return self._scene.program.log() if self._scene.program else ""
 
 
-HEAD = ["Attack", "what was done", "processor: used, waited for", "echo p99", "DNS, ping: longest", "RSS before, peak, after",
-        "descriptors before, after"]
+HEAD = ["Attack", "what was done", "processor: used, waited for", "echo p99", "DNS, ping: longest",
+        "RSS before, peak, after", "descriptors before, after"]
