@@ -103,8 +103,10 @@ void GuestLife::check_text(const TcpSegment& segment, HostEnds& hosts) {
   const std::uint32_t offset = segment.seq - irs_ - 1;
   const auto size = static_cast<std::uint32_t>(segment.payload.size());
   if (size > 0) {
+    if (!host_ && offset > 0) {
+      return;  // the first byte, which names the sender, was lost at a full interface
+    }
     if (!host_) {
-      FUZZ_REQUIRE(offset == 0, "the guest's first data does not begin where the connection does");
       host_ = hosts.sender_of(segment.payload.front());
     }
     hosts.check_written(*host_, offset, segment.payload);

@@ -56,8 +56,7 @@ void HostEnds::check_written(std::size_t socket, std::size_t offset, sys::Bytes 
 
 void HostEnds::check_finished(std::optional<std::size_t> socket, std::size_t offset) {
   if (!socket) {
-    FUZZ_REQUIRE(offset == 0, "the guest gets a FIN behind data that it never got");
-    return;
+    return;  // no byte has named the sender
   }
   FUZZ_REQUIRE(end(*socket).finished && offset == end(*socket).written,
                "the guest gets a FIN that the host has not sent");
@@ -75,8 +74,8 @@ void HostEnds::check_received(
     if (!e.life && !s.received().empty()) {
       const auto number = std::to_integer<std::size_t>(s.received().front());
       FUZZ_REQUIRE(number < lives.size(), "a host gets bytes that no guest has sent");
-      FUZZ_REQUIRE(belong_together(lives[number], s.target()), "a host gets what was for another: {}",
-                   sys::to_string(s.target().endpoint));
+      FUZZ_REQUIRE(s.is_client() || belong_together(lives[number], s.target()),
+                   "a host gets what was for another: {}", sys::to_string(s.target().endpoint));
       e.life = number;
     }
     if (!e.life) {
