@@ -90,7 +90,9 @@ void Gateway::on_event(std::uint32_t /*events*/) noexcept {
 
 bool Gateway::on_turn_end() noexcept {
   udp_.flush();
-  return tcp_.pump();
+  const bool more = tcp_.pump();
+  guest_tcp_.tidy_buffers();
+  return more;
 }
 
 void Gateway::dispatch(stack::FrameBufferPtr frame) {

@@ -432,9 +432,6 @@ void GuestTcp::update_ticking(GuestConnection& connection) noexcept {
       connection.pcb_ != nullptr && (needs_timer(*connection.pcb_) || !connection.postponed_.empty());
   const bool ticking = connection.tick_index_ != GuestConnection::kNotTicking;
   if (needed && !ticking) {
-    if (!tidy_timer_.armed()) {
-      tidy_timer_.arm(kTidy);
-    }
     connection.tick_index_ = ticking_.size();
     ticking_.push_back(&connection);
     if (!tick_timer_.armed()) {
@@ -483,11 +480,15 @@ void GuestTcp::on_tick() {
   }
 }
 
-void GuestTcp::on_tidy() {
-  buffers_.give_back_idle();
-  if (buffers_.unused() > FrameBufferPool::kIdle || buffers_.in_use() > 0) {
+void GuestTcp::tidy_buffers() noexcept {
+  if (buffers_.unused() > FrameBufferPool::kIdle && !tidy_timer_.armed()) {
     tidy_timer_.arm(kTidy);
   }
+}
+
+void GuestTcp::on_tidy() {
+  buffers_.give_back_idle();
+  tidy_buffers();
 }
 
 // --- output ---

@@ -74,6 +74,10 @@ class GuestTcp final {
   // reset); false when it is a SYN that may open a new connection.
   bool stray(const TcpSegment& segment) noexcept;
 
+  // Sees to it that unused buffers are given back within seconds. Call it at the end of a turn: all that is
+  // read and sent goes through these buffers, with TCP or without.
+  void tidy_buffers() noexcept;
+
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t ticking() const noexcept { return ticking_.size(); }
   [[nodiscard]] std::size_t time_wait() const noexcept { return time_wait_.size(); }

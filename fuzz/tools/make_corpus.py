@@ -307,6 +307,7 @@ def api_seeds():
         [b'{"execute":"\\u0000\\ud800"}', b'{"execute":"\xff\xfe"}', b"\xef\xbb\xbf" + listing],
         [b'{"execute":"remove_hostfwd","arguments":{"id":1.0}}', b'{"execute":"remove_hostfwd"}'],
         [b" " * 4096, b"x" * 4095, listing + b" " * 4070],
+        [b'{"execute":"stats"}', add, b'{"execute":"stats","arguments":{"x":[1,2,{}]}}'],
     ]
     for life, flags in itertools.product(requests, (0, 3, 8, 15)):
         yield records(*(bytes([flags]) + request for request in life))

@@ -645,6 +645,21 @@ TEST_CASE("the error queue is looked at only when there is an error") {
 
 // --- lifetime and limits ---
 
+TEST_CASE("the buffers of a burst are given back within seconds, without any TCP") {
+  World w;
+  open_flow(w);
+  for (int i = 0; i < 32; ++i) {
+    w.send_udp(kPeer, random_data(1400, 1));
+  }
+  w.settle();
+  const stack::FrameBufferPool& buffers = w.gateway->guest_tcp().buffers();
+  CHECK(buffers.unused() > stack::FrameBufferPool::kIdle);
+  w.advance(3s);
+  CHECK(buffers.in_use() == 0);
+  CHECK(buffers.unused() == stack::FrameBufferPool::kIdle);
+  CHECK(w.timers.armed_count() == 1);  // the flow's own
+}
+
 TEST_CASE("how long an idle flow lives") {
   struct Row {
     std::string what;

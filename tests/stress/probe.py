@@ -16,7 +16,7 @@ from netio import connect, listener, udp
 
 ECHO_EVERY, ASK_EVERY = 0.05, 0.25  # seconds
 REPEAT = 0.2     # a question or a ping that was lost is sent again, as every resolver does
-GIVE_UP = 10.0   # seconds: counts as that long
+GIVE_UP = 30.0   # seconds: counts as that long
 
 
 class Probe:

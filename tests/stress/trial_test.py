@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 from scene import MIB, Vitals  # noqa: E402 (the path above comes first)
-from trial import FULL, discontent, left_behind  # noqa: E402
+from trial import FULL, SHORT, discontent, left_behind, slowed_down  # noqa: E402
 
 BEFORE = Vitals(descriptors=11, rss=5 * MIB, rss_peak=5 * MIB, cpu=0.1, waited=0.0,
                 held={"tcp_flows": 1, "frame_buffers": 0})
@@ -68,6 +68,18 @@ class Discontent(unittest.TestCase):
         ):
             with self.subTest(name):
                 self.assertEqual(discontent(delays, FULL), [text])
+
+
+    def test_a_busy_machine_is_no_excuse_in_full(self):
+        late = {**QUIET, "echo": [4.0]}
+        self.assertEqual(len(discontent(late, SHORT)), 1)
+        self.assertEqual(discontent(late, SHORT, slower=2.0), [])
+        self.assertEqual(len(discontent(late, SHORT, slower=1.1)), 1)
+        self.assertEqual(len(discontent(late, FULL, slower=1000.0)), 1)
+
+    def test_slowed_down(self):
+        self.assertEqual(slowed_down(BEFORE, after(cpu=1.1)), 1.0)
+        self.assertAlmostEqual(slowed_down(BEFORE, after(cpu=1.1, waited=3.0)), 4.0)
 
 
 if __name__ == "__main__":
