@@ -22,6 +22,7 @@ enum class NetnsType : std::uint8_t { pid, path, tapfd };
 enum class TargetType : std::uint8_t { netns, bess };
 
 struct Options {
+  nat::Limits limits;
   bool configure = false;
   std::optional<int> exit_fd;   // >= 0
   std::optional<int> ready_fd;  // >= 0
@@ -40,7 +41,6 @@ struct Options {
   bool disable_dns = false;
   std::optional<stack::MacAddress> macaddress;  // only with configure
   TargetType target_type = TargetType::netns;
-  nat::Limits limits;
 
   // Positionals. Exactly one of these four, as netns_type and target_type say:
   pid_t pid = 0;            // > 0

@@ -64,6 +64,10 @@ ORACLES = {
         "policy: allow what is dropped": "the policy decides",
         "policy: source": "the source",
     },
+    "reassembly": {
+        "reassembly: byte changed": "other bytes than those",
+        "reassembly: one left": "wait for the rest",
+    },
     "resolv_conf": {
         "resolv_conf: nameserver kept": "name servers",
         "resolv_conf: repeated server": "name servers were read",

@@ -1,8 +1,8 @@
 #include "fuzz/engine/crash_file.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
+#include <csignal>
 
 namespace l4n::fuzz {
 namespace {

@@ -272,6 +272,15 @@ std::string print(sys::Bytes input) {
 constexpr auto kKnownOptions = std::to_array<unsigned>({1, 2, 3, 4, 5, 6, 8, 13, 14, 23, 24, 25, 26});
 constexpr TlvFormat kOptions{.number_size = 2, .known = kKnownOptions};
 
+// What stands before the options of an association (RFC 8415 21.4).
+constexpr std::size_t kIaFixed = 12;
+
+void replace_options(std::vector<std::byte>& bytes, std::size_t fixed, const std::vector<Tlv>& options) {
+  const std::vector<std::byte> joined = join_tlvs(options, kOptions);
+  bytes.resize(fixed);
+  bytes.insert(bytes.end(), joined.begin(), joined.end());
+}
+
 void mutate_options(std::vector<std::byte>& bytes, std::size_t fixed, Random& random) {
   if (bytes.size() < fixed) {
     return;
@@ -280,14 +289,15 @@ void mutate_options(std::vector<std::byte>& bytes, std::size_t fixed, Random& ra
   // Half of the time inside of an association.
   const std::size_t at = random.below(options.size());
   const bool nested = at < options.size() && (options[at].type == 3 || options[at].type == 25);
-  if (nested && random.one_in(2)) {
-    mutate_options(options[at].value, 12, random);
+  if (nested && options[at].value.size() >= kIaFixed && random.one_in(2)) {
+    std::vector<std::byte>& association = options[at].value;
+    std::vector<Tlv> inner = split_tlvs(std::span(association).subspan(kIaFixed), kOptions);
+    mutate_tlvs(inner, kOptions, random);
+    replace_options(association, kIaFixed, inner);
   } else {
     mutate_tlvs(options, kOptions, random);
   }
-  const std::vector<std::byte> joined = join_tlvs(options, kOptions);
-  bytes.resize(fixed);
-  bytes.insert(bytes.end(), joined.begin(), joined.end());
+  replace_options(bytes, fixed, options);
 }
 
 void mutate_message(Record& record, Random& random) {

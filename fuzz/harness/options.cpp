@@ -158,6 +158,7 @@ void check_named(const std::string& err, const std::vector<std::string>& words) 
 // The words live as long as these pointers.
 std::vector<const char*> pointers(const std::vector<std::string>& words) {
   std::vector<const char*> argv;
+  argv.reserve(words.size());
   for (const std::string& word : words) {
     argv.push_back(word.c_str());
   }

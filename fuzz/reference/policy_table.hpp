@@ -39,7 +39,7 @@ class PolicyTable {
   struct Row {
     sys::IpAddress first;
     sys::IpAddress last;
-    Place place;
+    Place place = Place::outside;
   };
 
   void add(const sys::IpAddress& first, const sys::IpAddress& last, Place place);

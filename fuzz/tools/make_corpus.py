@@ -361,6 +361,27 @@ def frame_port_seeds():
         yield bytes([kind]) + gateway_sends(4000) * 12 + b"\4\3\3\4\3\4" + gateway_sends(100) + b"\4" * 3
 
 
+def reassembly_seeds():
+    """fuzz/harness/reassembly.cpp: a fragment of a family and an id, or seconds that pass."""
+
+    def fragment(offset, units, flags, which=1):
+        return bytes((1, which, offset, units, flags))
+
+    more, odd, other_bytes = 1, 2, 4
+    first, middle, last = fragment(0, 2, more), fragment(2, 3, more), fragment(5, 1, odd)
+    for which in (0, 1):
+        pieces = [part[:1] + bytes((which,)) + part[2:] for part in (first, middle, last)]
+        yield b"".join(pieces)
+        yield b"".join(reversed(pieces))
+        yield b"".join(pieces[:2] * 2 + pieces[2:])
+        yield pieces[0] + fragment(1, 2, more, which) + b"".join(pieces[1:])
+        yield pieces[0] + fragment(0, 2, more | other_bytes, which) + pieces[2]
+        yield pieces[0] + bytes((0, 29)) + pieces[1] + bytes((0, 2)) + b"".join(pieces)
+        yield pieces[2] + fragment(8, 1, more, which) + pieces[2] + fragment(9, 1, 0, which)
+        yield pieces[0] + fragment(3, 0, more, which) + fragment(3, 1, more | odd, which) + pieces[2]
+    yield fragment(0, 0, odd) + b"".join(fragment(0, 1, more, 2 * number) for number in range(8))
+
+
 def vnet_gso_seeds():
     for flags, (mtu, low) in itertools.product(range(8), ((0, 0), (1432, 220), (65521, 0))):
         for size, segment, parts in ((0, 1, b"\0"), (1200, 1200, b"\0"), (1800, 600, b"\2\0\0"),
@@ -530,6 +551,7 @@ SEEDS = {
     "icmp_error": icmp_error_seeds,
     "options": options_seeds,
     "policy": policy_seeds,
+    "reassembly": reassembly_seeds,
     "resolv_conf": resolv_conf_seeds,
     "session": session_seeds,
     "vnet_gso": vnet_gso_seeds,

@@ -4,7 +4,9 @@
 #include <vector>
 
 // Set by the linker: lwip_state.ld.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): lwIP's own
 extern "C" std::byte l4n_lwip_state_begin[];
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): lwIP's own
 extern "C" std::byte l4n_lwip_state_end[];
 
 namespace l4n::fuzz {
