@@ -113,11 +113,14 @@ void Datagrams::ask_dns(const Operation& operation) {
 }
 
 void Datagrams::send_fragment(const Operation& operation) {
+  constexpr std::size_t kMostOffset = 3992;
+  constexpr std::size_t kMostSize = 1400;
   const sys::IpAddress to = place(operation.who % 2U);
-  const Data whole = integration::udp_packet(guest_address(to), to, {5000, 7, payload_of(4000)});
-  const Data piece =
-      integration::fragment_of(whole, operation.a % 500U * 8U, std::min<std::size_t>(operation.b, 1400),
-                               (operation.c & 1U) != 0, operation.who);
+  const Data whole =
+      integration::udp_packet(guest_address(to), to, {5000, 7, payload_of(kMostOffset + kMostSize)});
+  const std::size_t offset = operation.a % (kMostOffset / 8 + 1) * 8;
+  const Data piece = integration::fragment_of(whole, offset, std::min<std::size_t>(operation.b, kMostSize),
+                                              (operation.c & 1U) != 0, operation.who);
   world_.port().send(integration::ip_frame(piece));
 }
 
