@@ -12,7 +12,6 @@ struct Range {
   unsigned bits;
 };
 
-// Never the address of a host socket, whatever the options are.
 // Never the address of a host socket, whatever the options are; but for what is asked before.
 constexpr std::array<Range, 8> kNever{{
     {"0.0.0.0", 8},

@@ -14,6 +14,15 @@ using Flags = stack::TcpFlags;
 
 const nat::TcpNat::Counters& counters(const World& w) { return w.gateway->tcp().counters(); }
 
+// Its window closes after 5,000 bytes.
+PeerOptions reads_nothing() {
+  PeerOptions options;
+  options.reads = false;
+  options.buffer = 5'000;
+  options.window_scale.reset();
+  return options;
+}
+
 TEST_CASE("keepalive: a guest that is there answers, and stays for ever") {
   World w;
   GuestPeer& guest = w.connect();
@@ -112,11 +121,7 @@ TEST_CASE("half-closed by the host: the same for the guest (FIN-WAIT-2)") {
 
 TEST_CASE("a guest that keeps its window closed stays as long as it answers our probes") {
   World w;
-  PeerOptions options;
-  options.reads = false;
-  options.buffer = 5'000;
-  options.window_scale.reset();
-  GuestPeer& guest = w.connect(options);
+  GuestPeer& guest = w.connect(reads_nothing());
   const Data data = random_data(50'000, 1);
   guest.finish();
   w.host.last().write(data);
@@ -132,11 +137,7 @@ TEST_CASE("a guest that keeps its window closed stays as long as it answers our 
 
 TEST_CASE("a guest that has vanished with its window closed does not stay") {
   World w;
-  PeerOptions options;
-  options.reads = false;
-  options.buffer = 5'000;
-  options.window_scale.reset();
-  GuestPeer& guest = w.connect(options);
+  GuestPeer& guest = w.connect(reads_nothing());
   w.host.last().write(random_data(50'000, 1));
   w.advance(1s);
   guest.vanish();
