@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fuzz/engine/input.hpp"
+#include "fuzz/reference/policy_table.hpp"
 #include "fuzz/world/wire_port.hpp"
 #include "nat/gateway.hpp"
 #include "netns/sys/clock.hpp"
@@ -66,6 +67,7 @@ class World {
   void check_nothing_left();
 
   WorldOptions options_;
+  PolicyTable policy_;  // what the oracles believe of destinations, from the contract
   sys::ManualClock clock_;
   sys::TimerQueue timers_{clock_};
   sys::Graveyard graveyard_;
@@ -79,9 +81,5 @@ class World {
   std::vector<std::size_t> checked_udp_;  // per socket, of its sends
   std::vector<std::size_t> checked_pings_;
 };
-
-// Whether the oracles believe that the guest may make the host talk to `address`: a table of its own, from
-// the contract and not from nat/policy.cpp. `options` is what the gateway was told.
-[[nodiscard]] bool may_be_reached(const WorldOptions& options, const sys::IpAddress& address);
 
 }  // namespace l4n::fuzz
