@@ -179,7 +179,7 @@ void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
   }
   if (segment.tcp.has(stack::TcpFlags::kRst)) {
     close();
-  } else if (segment.tcp.has(stack::TcpFlags::kSyn)) {
+  } else if (segment.tcp.opens()) {
     attempt_->syn = stack::HeldSyn::of(segment);  // the guest's latest word counts
     attempt_->packet = to_quote(segment.packet.packet);
   }

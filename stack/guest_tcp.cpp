@@ -405,8 +405,7 @@ void GuestTcp::settle(GuestConnection& connection) noexcept {
 bool GuestTcp::stray(const TcpSegment& segment) noexcept {
   const auto entry = time_wait_.find(segment.key, clock_.now());
   const TcpHeader& tcp = segment.tcp;
-  const bool opens = tcp.has(TcpFlags::kSyn) && !tcp.has(TcpFlags::kAck) && !tcp.has(TcpFlags::kRst);
-  if (opens && (!entry || seq_before(entry->rcv_nxt, tcp.seq))) {
+  if (tcp.opens() && (!entry || seq_before(entry->rcv_nxt, tcp.seq))) {
     if (entry) {
       time_wait_.erase(segment.key);
     }

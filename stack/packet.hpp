@@ -82,6 +82,10 @@ struct TcpHeader {
   std::optional<std::uint8_t> window_scale;
 
   [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
+  // A SYN as it opens a connection: the answer to one, or a reset, does not (RFC 9293 3.10.7.2).
+  [[nodiscard]] bool opens() const noexcept {
+    return has(TcpFlags::kSyn) && !has(TcpFlags::kAck) && !has(TcpFlags::kRst);
+  }
 };
 // Checks the data offset, and walks the options of a SYN: a malformed option list is refused there. The
 // options of other segments are not looked at, for nothing in them is used.

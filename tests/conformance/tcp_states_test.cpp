@@ -119,6 +119,13 @@ class Scene {
     return ack() - (fin_unacknowledged_ ? 1 : 0);
   }
 
+  // The host's end connects. True when that answers the guest's SYN.
+  bool connect_host() {
+    socket().accept();
+    w.settle();
+    return guest_->established();
+  }
+
   [[nodiscard]] HostSocket& socket() { return w.host.last(); }
   [[nodiscard]] bool has_socket() const { return state_ != State::closed; }
 
@@ -280,6 +287,9 @@ void check_segment(const SegmentRow& row, State state, const Shape& shape) {
   if (receives && row.after == After::same && row.received.empty() && !row.waits) {
     check_goes_on(scene);
   }
+  if (state == State::syn_held && row.after == After::same) {
+    CHECK(scene.connect_host());
+  }
   CHECK(scene.w.host.connects() <= 1);
 }
 
@@ -348,11 +358,11 @@ TEST_CASE("TCP: CLOSED") {
 TEST_CASE("TCP: before the host has connected") {
   const std::vector<State> held{State::syn_held};
   check_segment_rows({
-      {"RFC 9293 3.10.7.2", "the SYN again is not answered yet", held, {"S"_f}, {}, {minus(1)}},
+      {"RFC 9293 3.10.7.2", "the SYN again is not answered yet", held, {"S"_f, "SP"_f}, {}, {minus(1)}},
       {"RFC 9293 3.10.7.2",
        "nothing else is answered",
        held,
-       {"A"_f, "AP"_f, "P"_f, "F"_f, "AF"_f},
+       {"A"_f, "AP"_f, "P"_f, "F"_f, "AF"_f, "SA"_f, "SAF"_f},
        {},
        {0, 9},
        {0, 9},
