@@ -32,8 +32,15 @@ bool GuestLife::may_end_at(std::size_t offset) const noexcept {
 
 void GuestLife::note_sent(const TcpSegment& segment) {
   // Behind the SYN's own number.
-  const std::uint32_t offset = segment.seq - isn_ - (segment.has(Flags::kSyn) ? 0U : 1U);
-  const auto size = static_cast<std::uint32_t>(segment.payload.size());
+  std::uint32_t offset = segment.seq - isn_ - (segment.has(Flags::kSyn) ? 0U : 1U);
+  auto size = static_cast<std::uint32_t>(segment.payload.size());
+  if (const std::uint32_t ahead_of_stream = 0U - offset; ahead_of_stream < kAhead && offset != 0) {
+    if (size + (segment.has(Flags::kFin) ? 1U : 0U) <= ahead_of_stream) {
+      return;
+    }
+    size -= ahead_of_stream;
+    offset = 0;
+  }
   if (offset > kAhead) {
     return;  // no window reaches as far
   }
@@ -43,6 +50,8 @@ void GuestLife::note_sent(const TcpSegment& segment) {
   }
 }
 
+// A SYN that comes again tells the same again, before anything else. Or the connection before was over, and this
+// is another one, perhaps with the same number: there is a clock in it.
 void GuestLife::learn(const TcpSegment& syn) {
   answered_ = true;
   reset_ = false;
@@ -57,20 +66,13 @@ void GuestLife::learn(const TcpSegment& syn) {
   right_edge_ = snd_una_ + syn.window;
 }
 
-void GuestLife::on_syn(const TcpSegment& syn) {
-  if (!answered_ || irs_ != syn.seq) {
-    learn(syn);
-  }
-}
+void GuestLife::on_syn(const TcpSegment& syn) { learn(syn); }
 
 bool GuestLife::on_syn_ack(const TcpSegment& segment) {
   if (segment.ack != isn_ + 1) {
     return false;
   }
-  // Another answer than before: the first connection was over when its SYN came again.
-  if (!answered_ || irs_ != segment.seq) {
-    learn(segment);
-  }
+  learn(segment);
   return true;
 }
 

@@ -5,10 +5,11 @@
 namespace l4n::fuzz {
 
 std::byte stream_byte(std::uint8_t sender, std::size_t offset) noexcept {
-  if (offset == 0) {
+  const auto number = static_cast<std::uint32_t>(offset);
+  if (number == 0) {
     return static_cast<std::byte>(sender);
   }
-  const auto mixed = (static_cast<std::uint32_t>(offset) + 0x1000193U * sender) * 0x9e3779b1U;
+  const auto mixed = (number + 0x1000193U * sender) * 0x9e3779b1U;
   return static_cast<std::byte>(mixed >> 24U);
 }
 
