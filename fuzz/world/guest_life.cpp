@@ -50,8 +50,8 @@ void GuestLife::note_sent(const TcpSegment& segment) {
   }
 }
 
-// A SYN that comes again tells the same again, before anything else. Or the connection before was over, and this
-// is another one, perhaps with the same number: there is a clock in it.
+// A SYN that comes again tells the same again, before anything else. Or the connection before was over, and
+// this is another one, perhaps with the same number: there is a clock in it.
 void GuestLife::learn(const TcpSegment& syn) {
   answered_ = true;
   reset_ = false;

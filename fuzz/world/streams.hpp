@@ -1,6 +1,6 @@
 // The bytes of a connection's two directions, as functions of who sends and of the offset. So whoever sees a
-// byte at an offset knows what it must be, whatever was repeated, reordered or lost on the way. Offsets count modulo
-// 2^32, as sequence numbers do: there are bytes in front of the first one, too.
+// byte at an offset knows what it must be, whatever was repeated, reordered or lost on the way. Offsets count
+// modulo 2^32, as sequence numbers do: there are bytes in front of the first one, too.
 #pragma once
 
 #include <cstddef>
