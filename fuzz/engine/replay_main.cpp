@@ -24,12 +24,13 @@ using ByteString = std::vector<std::byte>;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::string_view kUsage =
-    "usage: {} [--runs N] [--seed S] FILE|DIRECTORY...\n"
+    "usage: {} [--runs N | --seconds N] [--seed S] FILE|DIRECTORY...\n"
     "       {} --print FILE\n"
     "\n"
     "Runs every file twice, the second time in the opposite order, and compares what came out.\n"
-    "--runs N  then runs N mutations of them\n"
-    "--print   shows an input in readable form\n"
+    "--runs N     then runs N mutations of them\n"
+    "--seconds N  then runs mutations of them for so long\n"
+    "--print      shows an input in readable form\n"
     "\n"
     "An input that ends the process is left in ./crash-input.\n";
 // As libFuzzer's default.
@@ -38,6 +39,7 @@ constexpr std::size_t kLargestInput = 4096;
 struct Options {
   std::vector<std::string> paths;
   std::uint64_t runs = 0;
+  std::uint64_t seconds = 0;
   std::uint64_t seed = 1;
   bool print = false;
 };
@@ -61,9 +63,12 @@ Options parse(const char* program, const std::vector<std::string>& arguments) {
   for (auto at = arguments.begin(); at != arguments.end(); ++at) {
     if (*at == "--print") {
       options.print = true;
-    } else if ((*at == "--runs" || *at == "--seed") && at + 1 != arguments.end()) {
-      std::uint64_t& value = *at == "--runs" ? options.runs : options.seed;
-      value = number(program, *++at);
+    } else if (*at == "--runs" && at + 1 != arguments.end()) {
+      options.runs = number(program, *++at);
+    } else if (*at == "--seconds" && at + 1 != arguments.end()) {
+      options.seconds = number(program, *++at);
+    } else if (*at == "--seed" && at + 1 != arguments.end()) {
+      options.seed = number(program, *++at);
     } else if (at->starts_with("-")) {
       usage(program);
     } else {
@@ -122,20 +127,28 @@ void run_all_backwards(const std::vector<ByteString>& inputs, const std::vector<
   }
 }
 
-void run_mutations(const Options& options, const std::vector<ByteString>& inputs) {
-  Random random(options.seed);
+ByteString mutation_of(const ByteString& from, Random& random) {
   ByteString data(kLargestInput);
-  for (std::uint64_t i = 0; i < options.runs; ++i) {
-    const ByteString& from = inputs[random.below(inputs.size())];
-    std::size_t size = std::min(from.size(), data.size());
-    std::copy_n(from.begin(), size, data.begin());
-    for (std::size_t rounds = 1 + random.below(4); rounds > 0; --rounds) {
-      size = kHarness.mutate(data, size, data.size(), random);
-    }
-    const ByteString input(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+  std::size_t size = std::min(from.size(), data.size());
+  std::copy_n(from.begin(), size, data.begin());
+  for (std::size_t rounds = 1 + random.below(4); rounds > 0; --rounds) {
+    size = kHarness.mutate(data, size, data.size(), random);
+  }
+  return {data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size)};
+}
+
+// Returns how many.
+std::uint64_t run_mutations(const Options& options, const std::vector<ByteString>& inputs) {
+  const auto end = SteadyClock::now() + std::chrono::seconds(options.seconds);
+  Random random(options.seed);
+  std::uint64_t runs = 0;
+  while (runs < options.runs || SteadyClock::now() < end) {
+    const ByteString input = mutation_of(inputs[random.below(inputs.size())], random);
     set_current_input(input);
     run_sometimes_twice(input);
+    ++runs;
   }
+  return runs;
 }
 
 void report(std::string_view what, std::uint64_t executions, SteadyClock::time_point since) {
@@ -160,10 +173,9 @@ int replay(const Options& options) {
   const auto start = SteadyClock::now();
   run_all_backwards(inputs, run_all(inputs));
   report("replayed", 2 * inputs.size(), start);
-  if (options.runs > 0) {
+  if (options.runs > 0 || options.seconds > 0) {
     const auto mutations_start = SteadyClock::now();
-    run_mutations(options, inputs);
-    report("mutated", options.runs, mutations_start);
+    report("mutated", run_mutations(options, inputs), mutations_start);
   }
   return 0;
 }
