@@ -4,7 +4,10 @@
 #include <iterator>
 #include <vector>
 
-#ifndef __AFL_FUZZ_TESTCASE_LEN
+#ifdef __AFL_FUZZ_TESTCASE_LEN
+#include <unistd.h>  // AFL's macros call read()
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#else
 #include <fstream>
 #endif
 

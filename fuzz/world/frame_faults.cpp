@@ -19,6 +19,11 @@ bool is_tcp4(const Data& bytes) {
          bytes[kIp + 9] == std::byte{stack::kProtocolTcp};
 }
 
+bool is_fragment4(const Data& bytes) {
+  return bytes.size() >= kTcp && sys::load_be16(&bytes[kIp - 2]) == stack::kEtherTypeIpv4 &&
+         (sys::load_be16(&bytes[kIp + 6]) & 0x3fffU) != 0;
+}
+
 bool has_flag(const Data& bytes, std::uint8_t flag) { return (sys::load_u8(&bytes[kTcp + 13]) & flag) != 0; }
 
 std::size_t payload_at(const Data& bytes) {
@@ -50,6 +55,16 @@ void apply_to_segment(Data& bytes) {
     case InjectedFault::corrupt_payload_to_guest:
       if (has_payload) {
         bytes.back() ^= std::byte{1};
+      }
+      break;
+    case InjectedFault::rename_host:
+      if (has_payload) {
+        bytes[payload_at(bytes)] = std::byte{0};
+      }
+      break;
+    case InjectedFault::drop_acknowledgment:
+      if (plain) {
+        bytes[kTcp + 13] &= ~std::byte{Flags::kAck};
       }
       break;
     case InjectedFault::move_window_back:
@@ -86,6 +101,8 @@ void apply_frame_fault(Data& bytes) {
   ++frames;
   if (injected(InjectedFault::corrupt_frame) && is_tcp4(bytes)) {
     bytes[kIp + 8] ^= std::byte{1};  // the TTL, which the header's checksum covers
+  } else if (injected(InjectedFault::corrupt_fragment) && is_fragment4(bytes)) {
+    bytes.back() ^= std::byte{1};
   } else if (injected(InjectedFault::carry_state_over) || injected(InjectedFault::read_fresh_memory)) {
     // The source of the MAC address that nobody reads.
     bytes[VnetHeader::kSize] =

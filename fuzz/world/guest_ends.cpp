@@ -66,6 +66,17 @@ VnetHeader offloads_of(const TcpSegment& segment, bool v4) {
   return vnet;
 }
 
+// To what the guest sends of the life of this number.
+void apply_fault(Data& payload, std::size_t life) {
+  if (injected(InjectedFault::corrupt_payload_to_host)) {
+    payload.back() ^= std::byte{1};
+  } else if (injected(InjectedFault::rename_guest)) {
+    payload.front() = static_cast<std::byte>(kMostLives);
+  } else if (injected(InjectedFault::confuse_guests)) {
+    payload.front() = static_cast<std::byte>(life ^ 1U);
+  }
+}
+
 }  // namespace
 
 GuestEnds::GuestEnds(WirePort& port, HostEnds& hosts) : port_(port), hosts_(hosts), ends_(kConnecting) {}
@@ -222,8 +233,8 @@ void GuestEnds::send(const End& end, const TcpSegment& segment) {
     lives_[*end.newest].note_sent(segment);
   }
   TcpSegment sent = segment;
-  if (injected(InjectedFault::corrupt_payload_to_host) && sent.payload.size() > 1) {
-    sent.payload.back() ^= std::byte{1};
+  if (!sent.payload.empty()) {
+    apply_fault(sent.payload, life.value());
   }
   const bool v4 = end.remote.address.is_v4();
   const Data packet = integration::tcp_packet(end.local.address, end.remote.address, sent, port_.vnet());
@@ -295,6 +306,18 @@ void GuestEnds::on_syn_ack(End& end, const TcpSegment& segment) {
       end.answered = i;
       end.due = true;
       return;
+    }
+  }
+}
+
+void GuestEnds::become_attentive() {
+  for (End& end : ends_) {
+    end.automatic = true;
+    end.window = 0xffff;
+    if (end.answered) {
+      const GuestLife& life = lives_[*end.answered];
+      end.next = life.snd_una() - life.isn() - 1;
+      acknowledge(end, 0);
     }
   }
 }

@@ -24,6 +24,9 @@ class GuestEnds {
   void on_segment(const integration::Packet& packet);
   // Sends the acknowledgments that are due. True when there were any.
   bool acknowledge_due();
+  // Every end acknowledges what it has received, by itself from here on, has room, and goes on where the
+  // gateway expects it.
+  void become_attentive();
 
   [[nodiscard]] std::deque<GuestLife>& lives() noexcept { return lives_; }
 

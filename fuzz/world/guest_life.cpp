@@ -1,5 +1,7 @@
 #include "fuzz/world/guest_life.hpp"
 
+#include <algorithm>
+
 #include "fuzz/engine/oracle.hpp"
 #include "fuzz/world/host_ends.hpp"
 
@@ -28,6 +30,15 @@ GuestLife::GuestLife(std::uint8_t number, const sys::Endpoint& local, const sys:
 
 bool GuestLife::may_end_at(std::size_t offset) const noexcept {
   return offset <= sent() && !fins_.empty() && *fins_.begin() <= offset;
+}
+
+std::uint32_t GuestLife::acknowledged() const noexcept {
+  if (!answered_) {
+    return 0;
+  }
+  const std::uint32_t numbers = snd_una_ - isn_ - 1;
+  const bool with_fin = !fins_.empty() && *fins_.begin() < numbers;
+  return std::min(numbers - (with_fin ? 1U : 0U), sent());
 }
 
 void GuestLife::note_sent(const TcpSegment& segment) {

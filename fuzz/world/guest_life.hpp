@@ -29,8 +29,11 @@ class GuestLife {
   [[nodiscard]] std::uint32_t snd_una() const noexcept { return snd_una_; }
   [[nodiscard]] std::uint32_t rcv_nxt() const noexcept { return rcv_nxt_; }
   [[nodiscard]] bool was_reset() const noexcept { return reset_; }
-  // The bytes of the stream that the host can have received at most.
+  // The bytes of the stream that the host can have received at most, and those that it has to receive.
   [[nodiscard]] std::uint32_t sent() const noexcept { return sent_.contiguous(); }
+  [[nodiscard]] std::uint32_t acknowledged() const noexcept;
+  // The bytes of the other direction that have come.
+  [[nodiscard]] std::uint32_t received() const noexcept { return received_.contiguous(); }
   // The stream may end there: a FIN was sent, and nothing contradicts it. (A guest that sends data behind its
   // FIN gets what it asked for.)
   [[nodiscard]] bool may_end_at(std::size_t offset) const noexcept;

@@ -31,6 +31,11 @@ class HostEnds {
   // guest's FIN.
   void check_received(std::deque<GuestLife>& lives,
                       const std::function<bool(const GuestLife&, const nat::HostTarget&)>& belong_together);
+  // Oracle, for when everybody has had time: on connections that live what was acknowledged to the guest has
+  // reached the host, and what the host has written the guest.
+  void check_arrived(const std::deque<GuestLife>& lives);
+  // Nobody is held back any more.
+  void release_all();
 
  private:
   struct End {
@@ -41,6 +46,7 @@ class HostEnds {
   };
 
   [[nodiscard]] End& end(std::size_t socket);
+  [[nodiscard]] bool lives_on(std::size_t socket, const GuestLife& life) const;
 
   integration::FakeHost& host_;
   std::vector<End> ends_;

@@ -9,13 +9,34 @@ namespace l4n::fuzz {
 enum class InjectedFault : std::uint8_t {
   none,
   corrupt_frame,             // a byte of an IP header changes on the way to the guest
-  corrupt_payload_to_guest,  // a byte of a payload does, and the checksum fits
+  corrupt_fragment,          // the last byte of a fragment does
+  lose_fragment,             // the first fragment never gets there
+  corrupt_payload_to_guest,  // a byte of a payload changes, and the checksum fits
+  rename_host,               // the first byte, which names the sender, names none
   corrupt_payload_to_host,   // the guest sends another byte than its stream has
+  rename_guest,              // the guest names an end that there is not
+  confuse_guests,            // the guest names another of its ends
   swallow_host_byte,         // the host writes a byte that its record does not have
+  swallow_guest_byte,        // the guest sends one that its record does not have, and the host sees it first
+  swallow_guest_fin,         // the same with a FIN
   move_window_back,
   acknowledge_too_much,
-  deny_loopback,  // the oracle's policy denies what the gateway's allows
-  no_flow_limit,  // the oracle's limits are none at all
+  drop_acknowledgment,  // the flag
+  lose_byte_to_guest,   // the oracle believes that the host has written one byte more
+  lose_byte_to_host,    // the oracle believes that one byte more was acknowledged
+  never_rest,           // the loop says that there is more to do
+  deny_loopback,        // the oracle's policy denies what the gateway's allows
+  deny_everything,
+  // The oracle's limit is 0.
+  no_flows,
+  no_attempts,
+  no_udp_flows,
+  no_questions,
+  no_pings,
+  no_memory,
+  no_reassembly,
+  no_reassembled_bytes,
+  no_patience,  // what has its time does not get it
   hold_timer,
   hold_socket,
   hold_lwip_memory,

@@ -195,8 +195,30 @@ void Session::forwards(const Operation& operation) {
   }
 }
 
+// Everybody gets what he has waited for: frame buffers, room, answers, and the time for repetitions.
+void Session::wait_for_all() {
+  if (injected(InjectedFault::no_patience)) {
+    return;
+  }
+  constexpr unsigned kSteps = 60;
+  set_allocation_failures(0);
+  world_.port().set_full(false);
+  hosts_.release_all();
+  answers_neighbours_ = true;
+  for (unsigned i = 0; i < kSteps; ++i) {
+    guests_.become_attentive();
+    settle();
+    world_.advance(std::chrono::seconds(5));
+  }
+  settle();
+  hosts_.check_arrived(guests_.lives());
+}
+
 void Session::finish(bool patiently) {
   settle();
+  if (patiently) {
+    wait_for_all();
+  }
   world_.finish(patiently);
   receive();
 }

@@ -25,6 +25,7 @@ class Session {
   [[nodiscard]] std::optional<std::size_t> socket_of(const Operation& operation);
   void settle();
   void receive();
+  void wait_for_all();
   void answer_neighbour(const integration::Packet& packet);
 
   World world_;

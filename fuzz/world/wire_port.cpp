@@ -7,6 +7,7 @@
 #include "fuzz/engine/oracle.hpp"
 #include "fuzz/engine/output_digest.hpp"
 #include "fuzz/world/frame_faults.hpp"
+#include "fuzz/world/injected_fault.hpp"
 #include "stack/frame_poison.hpp"
 
 namespace l4n::fuzz {
@@ -71,6 +72,9 @@ void WirePort::check(const VnetHeader& vnet, sys::Bytes frame) {
 }
 
 void WirePort::collect(const Packet& fragment, sys::Bytes frame) {
+  if (injected(InjectedFault::lose_fragment) && fragment.fragment_offset == 0) {
+    return;
+  }
   const auto whole = collector_.add(fragment, frame.subspan(stack::kEthernetHeaderSize));
   if (!whole) {
     return;

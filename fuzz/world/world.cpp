@@ -30,6 +30,33 @@ nat::PolicyConfig believed_policy(const WorldOptions& options) {
   return policy;
 }
 
+// A limit that nothing keeps.
+nat::Limits believed_limits(nat::Limits limits) {
+  switch (injected_fault()) {
+    case InjectedFault::no_flows:
+      limits.tcp_flows = 0;
+      break;
+    case InjectedFault::no_attempts:
+      limits.tcp_attempts = 0;
+      break;
+    case InjectedFault::no_udp_flows:
+      limits.udp_flows = 0;
+      break;
+    case InjectedFault::no_questions:
+      limits.dns_questions = 0;
+      break;
+    case InjectedFault::no_pings:
+      limits.ping_flows = 0;
+      break;
+    case InjectedFault::no_memory:
+      limits.memory = 0;
+      break;
+    default:
+      break;
+  }
+  return limits;
+}
+
 nat::Gateway::Config config_of(const WorldOptions& options) {
   nat::Gateway::Config config;
   config.policy = options.policy;
@@ -101,7 +128,10 @@ std::string WorldOptions::text() const {
 }
 
 World::World(const WorldOptions& options)
-    : options_(options), policy_(believed_policy(options)), port_(options.port) {
+    : options_(options),
+      policy_(believed_policy(options)),
+      believed_(believed_limits(options.limits)),
+      port_(options.port) {
   rewind_lwip();
   const nat::Gateway::Environment environment{timers_, graveyard_, clock_, log_, port_, host_};
   gateway_ = std::make_unique<nat::Gateway>(environment, config_of(options));
@@ -136,7 +166,7 @@ void World::turn() {
     gateway_->on_event(EPOLLIN);
   }
   timers_.run_due();
-  more_ = gateway_->on_turn_end();
+  more_ = gateway_->on_turn_end() || injected(InjectedFault::never_rest);
   graveyard_.clear();
   check_limits();
 }
@@ -163,48 +193,51 @@ void World::advance(sys::Duration duration) {
 }
 
 void World::check_limits() const {
-  const bool none = injected(InjectedFault::no_flow_limit);
   const nat::TcpNat& tcp = gateway_->tcp();
-  FUZZ_REQUIRE(tcp.flows() <= (none ? 0 : options_.limits.tcp_flows), "more TCP flows than the limit: {}",
-               tcp.flows());
-  FUZZ_REQUIRE(tcp.attempts() <= options_.limits.tcp_attempts, "more TCP attempts than the limit: {}",
+  FUZZ_REQUIRE(tcp.flows() <= believed_.tcp_flows, "more TCP flows than the limit: {}", tcp.flows());
+  FUZZ_REQUIRE(tcp.attempts() <= believed_.tcp_attempts, "more TCP attempts than the limit: {}",
                tcp.attempts());
-  FUZZ_REQUIRE(gateway_->udp().flows() <= options_.limits.udp_flows, "more UDP flows than the limit: {}",
+  FUZZ_REQUIRE(gateway_->udp().flows() <= believed_.udp_flows, "more UDP flows than the limit: {}",
                gateway_->udp().flows());
-  FUZZ_REQUIRE(gateway_->dns().pending() <= options_.limits.dns_questions,
-               "more questions than the limit: {}", gateway_->dns().pending());
-  FUZZ_REQUIRE(gateway_->icmp().flows() <= options_.limits.ping_flows, "more pings than the limit: {}",
+  FUZZ_REQUIRE(gateway_->dns().pending() <= believed_.dns_questions, "more questions than the limit: {}",
+               gateway_->dns().pending());
+  FUZZ_REQUIRE(gateway_->icmp().flows() <= believed_.ping_flows, "more pings than the limit: {}",
                gateway_->icmp().flows());
-  FUZZ_REQUIRE(gateway_->memory().in_use() <= gateway_->memory().limit(),
+  FUZZ_REQUIRE(gateway_->memory().in_use() <= believed_.memory,
                "connections hold more memory than the limit: {}", gateway_->memory().in_use());
-  FUZZ_REQUIRE(gateway_->reassembly().pending() <= kMostReassemblies,
-               "more datagrams in reassembly than the limit");
-  FUZZ_REQUIRE(gateway_->reassembly().bytes() <= kMostReassemblyBytes,
+  FUZZ_REQUIRE(
+      gateway_->reassembly().pending() <= (injected(InjectedFault::no_reassembly) ? 0 : kMostReassemblies),
+      "more datagrams in reassembly than the limit");
+  FUZZ_REQUIRE(gateway_->reassembly().bytes() <=
+                   (injected(InjectedFault::no_reassembled_bytes) ? 0 : kMostReassemblyBytes),
                "more bytes in reassembly than the limit");
+}
+
+bool World::reachable(const sys::IpAddress& address) const {
+  return policy_.reachable(address) && !injected(InjectedFault::deny_everything);
 }
 
 void World::check_destinations() {
   for (; checked_connects_ < host_.connects(); ++checked_connects_) {
     const nat::HostTarget& target = host_.socket(checked_connects_).target();
     const bool accepted_client = host_.socket(checked_connects_).is_client();
-    FUZZ_REQUIRE(
-        accepted_client || target.endpoint == resolver() || policy_.reachable(target.endpoint.address),
-        "a connection to a denied destination: {}", sys::to_string(target.endpoint));
+    FUZZ_REQUIRE(accepted_client || target.endpoint == resolver() || reachable(target.endpoint.address),
+                 "a connection to a denied destination: {}", sys::to_string(target.endpoint));
   }
   bound_udp_.resize(host_.udp.opened(), false);
   checked_udp_.resize(host_.udp.opened());
   for (std::size_t i = 0; i < host_.udp.opened(); ++i) {
     const auto& sent = host_.udp.socket(i).sent();
     for (std::size_t& at = checked_udp_[i]; at < sent.size(); ++at) {
-      FUZZ_REQUIRE(bound_udp_[i] || policy_.reachable(sent[at].to.address),
-                   "a datagram to a denied destination: {}", sys::to_string(sent[at].to));
+      FUZZ_REQUIRE(bound_udp_[i] || reachable(sent[at].to.address), "a datagram to a denied destination: {}",
+                   sys::to_string(sent[at].to));
     }
   }
   checked_pings_.resize(host_.ping.opened());
   for (std::size_t i = 0; i < host_.ping.opened(); ++i) {
     const auto& sent = host_.ping.ping(i).sent;
     for (std::size_t& at = checked_pings_[i]; at < sent.size(); ++at) {
-      FUZZ_REQUIRE(policy_.reachable(sent[at].request.destination), "a ping to a denied destination: {}",
+      FUZZ_REQUIRE(reachable(sent[at].request.destination), "a ping to a denied destination: {}",
                    sys::to_string(sent[at].request.destination));
     }
   }
@@ -215,9 +248,8 @@ void World::finish(bool patiently) {
   port_.set_full(false);
   host_.release_all();
   if (patiently) {
-    // Unanswered UDP and forward sessions are the last to end, but for half-closed connections, which have
-    // no limit yet.
-    advance(std::chrono::minutes(5));
+    // Unanswered UDP and forward sessions are the last to end, but for connections.
+    advance(injected(InjectedFault::no_patience) ? sys::Duration(0) : std::chrono::minutes(5));
     FUZZ_REQUIRE(gateway_->udp().flows() == 0, "UDP flows are left after their time: {}",
                  gateway_->udp().flows());
     FUZZ_REQUIRE(gateway_->icmp().flows() == 0, "pings are left after their time: {}",

@@ -63,11 +63,13 @@ class World {
  private:
   void turn();
   void check_limits() const;
+  [[nodiscard]] bool reachable(const sys::IpAddress& address) const;
   void check_destinations();
   void check_nothing_left();
 
   WorldOptions options_;
-  PolicyTable policy_;  // what the oracles believe of destinations, from the contract
+  PolicyTable policy_;    // what the oracles believe of destinations, from the contract
+  nat::Limits believed_;  // and of the limits
   sys::ManualClock clock_;
   sys::TimerQueue timers_{clock_};
   sys::Graveyard graveyard_;
