@@ -308,8 +308,19 @@ def parse_arguments():
     return options
 
 
+def require_congestion_control():
+    """Namespaces may only take what the machine allows all of them."""
+    with open("/proc/sys/net/ipv4/tcp_allowed_congestion_control", encoding="ascii") as file:
+        allowed = file.read().split()
+    if CONGESTION_CONTROL not in allowed:
+        words = " ".join([*allowed, CONGESTION_CONTROL])
+        sys.exit(f"this machine does not allow {CONGESTION_CONTROL} congestion control to all; "
+                 f"sysctl -w net.ipv4.tcp_allowed_congestion_control='{words}' changes that")
+
+
 def main():
     options = parse_arguments()
+    require_congestion_control()
     runner.prepare()
     stacks, versions = find_stacks(options)
     results = run_all(stacks, options)

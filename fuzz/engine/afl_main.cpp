@@ -7,6 +7,7 @@
 #ifdef __AFL_FUZZ_TESTCASE_LEN
 #include <unistd.h>  // AFL's macros call read()
 #pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#pragma clang diagnostic ignored "-Wshorten-64-to-32"
 #else
 #include <fstream>
 #endif
