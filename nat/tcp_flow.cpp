@@ -90,7 +90,7 @@ void TcpFlow::start() {
 void TcpFlow::connect_next(int error) noexcept {
   while (next_target_ < attempt_->targets.size()) {
     const HostTarget& target = attempt_->targets[next_target_++];
-    auto stream = nat_.host().connect(target, *this);
+    auto stream = nat_.connect(target, *this);
     if (stream) {
       host_ = *std::move(stream);
       timer_.arm(attempt_->dns ? kDnsConnectTime : kConnectTime);

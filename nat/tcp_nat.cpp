@@ -73,7 +73,8 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
-  if (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(timers_.now())) {
+  const sys::Time now = timers_.now();
+  if (!connects_.admit(now) || (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(now))) {
     ++counters_.attempts_dropped;
     return;
   }
@@ -167,6 +168,13 @@ bool TcpNat::pump() noexcept {
   }
   pumping_.clear();
   return !dirty_.empty();
+}
+
+sys::Result<std::unique_ptr<HostStream>> TcpNat::connect(const HostTarget& target, HostObserver& observer) {
+  const sys::Time begin = timers_.now();
+  auto stream = host_.connect(target, observer);
+  connects_.spend(timers_.now() - begin);
+  return stream;
 }
 
 void TcpNat::bury(TcpFlow& flow) noexcept {

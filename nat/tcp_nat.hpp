@@ -15,6 +15,7 @@
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
 #include "netns/sys/rate_limit.hpp"
+#include "netns/sys/work_limit.hpp"
 #include "stack/flow_table.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
@@ -30,12 +31,17 @@ class TcpNat {
   static constexpr std::uint32_t kEvictions = 1024;
   static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(125);
 
+  // What connecting may take at once, of the half of the time that it has. It takes next to nothing, unless
+  // the host has hardly any port left for a destination: to look for one then takes so long that the guest's
+  // other frames would be lost meanwhile, for want of room in its interface.
+  static constexpr sys::Duration kConnectBurst = std::chrono::milliseconds(50);
+
   struct Counters {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;        // the table was full
     std::uint64_t denied = 0;              // by the policy
     std::uint64_t attempts_evicted = 0;    // the oldest attempt made room
-    std::uint64_t attempts_dropped = 0;    // a flood of them: the guest's SYN was not looked at
+    std::uint64_t attempts_dropped = 0;    // a flood of them, or slow connects: the guest's SYN was not looked at
     std::uint64_t attempts_timed_out = 0;  // the host's side did not answer
     std::uint64_t half_closed_ended = 0;   // one side had finished, the other was silent
     std::uint64_t keepalive_probes = 0;
@@ -79,7 +85,7 @@ class TcpNat {
   [[nodiscard]] stack::GuestLink& link() noexcept { return link_; }
   [[nodiscard]] stack::Neighbours& neighbours() noexcept { return neighbours_; }
   [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
-  [[nodiscard]] Host& host() noexcept { return host_; }
+  sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer);
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
   void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
   void mark_dirty(TcpFlow& flow) noexcept;
@@ -102,6 +108,7 @@ class TcpNat {
   Slab<TcpFlow> flows_;
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
+  sys::WorkLimit connects_{kConnectBurst};
   std::vector<Handle> dirty_;
   std::vector<Handle> pumping_;  // scratch of pump()
 };

@@ -272,6 +272,44 @@ TEST_CASE("of a flood of attempts only so many make room for others, the rest is
   CHECK(counters.attempts_dropped == kDropped);
 }
 
+TEST_CASE("connects that take long leave half of the time to everything else") {
+  constexpr sys::Duration kSlow = 2ms;
+  World w;
+  w.host.plan_connects([&w, kSlow](const nat::HostTarget&) {
+    w.clock.advance(kSlow);
+    return FakeHost::Plan{};
+  });
+  std::uint16_t port = 20'000;
+  const auto connect_one_more = [&w, &port]() -> GuestPeer& {
+    GuestPeer& guest = w.peer(from_port(port++));
+    guest.connect();
+    w.settle();
+    return guest;
+  };
+  // At once: what is let in takes the burst and, for half of the time meanwhile, as much again.
+  for (int i = 0; i < 200; ++i) {
+    connect_one_more();
+  }
+  constexpr auto kAtOnce = static_cast<std::size_t>(2 * nat::TcpNat::kConnectBurst / kSlow);
+  const nat::TcpNat::Counters& counters = w.gateway->tcp().counters();
+  CHECK(counters.opened >= kAtOnce - 1);
+  CHECK(counters.opened <= kAtOnce + 1);
+  CHECK(counters.attempts_dropped == 200 - counters.opened);
+  CHECK(w.flows() == counters.opened);
+  CHECK(w.others.empty());
+
+  // From then on every other millisecond.
+  const std::uint64_t opened = counters.opened;
+  for (int i = 0; i < 100; ++i) {
+    w.clock.advance(1ms);
+    connect_one_more();
+  }
+  CHECK(counters.opened > opened + 100 / 4);
+  CHECK(counters.opened < opened + 100);
+  w.advance(10ms);
+  CHECK(connect_one_more().established());
+}
+
 TEST_CASE("an established connection does not die for a new attempt") {
   World w({.limits = {.tcp_flows = 3, .tcp_attempts = 3}});
   GuestPeer& old = w.connect(from_port(50'000));
