@@ -5,6 +5,10 @@
 namespace l4n::nat {
 namespace {
 
+// How long a flow waits that got no memory from the system, and how many of them try again at once.
+constexpr sys::Duration kMemoryWait = std::chrono::milliseconds(20);
+constexpr std::size_t kStarvingAtOnce = 64;
+
 // No real path is as long as the TTL that hosts start with. One so low is a traceroute's.
 std::uint8_t limited_ttl(const stack::IpHeader& ip) noexcept {
   constexpr std::uint8_t kLongestPath = 32;
@@ -26,7 +30,8 @@ TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighb
       log_(log),
       policy_(policy),
       limits_(limits),
-      table_(sys::HashKey::random()) {}
+      table_(sys::HashKey::random()),
+      memory_timer_(timers, memory_alarm_) {}
 
 void TcpNat::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
   if (const auto index = table_.find(segment.key)) {
@@ -150,6 +155,29 @@ void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
   if (!flow.dirty_) {
     flow.dirty_ = true;
     dirty_.push_back(flow.handle());
+  }
+}
+
+void TcpNat::wait_for_memory(TcpFlow& flow) noexcept {
+  if (!flow.waits_for_memory_) {
+    flow.waits_for_memory_ = true;
+    starving_.push_back(flow.handle());
+  }
+  if (!memory_timer_.armed()) {
+    memory_timer_.arm(kMemoryWait);
+  }
+}
+
+void TcpNat::on_memory_timer() {
+  for (std::size_t i = 0; i < kStarvingAtOnce && !starving_.empty(); ++i) {
+    if (TcpFlow* flow = flows_.get(starving_.front()); flow != nullptr) {
+      flow->waits_for_memory_ = false;
+      mark_dirty(*flow);
+    }
+    starving_.pop_front();
+  }
+  if (!starving_.empty()) {
+    memory_timer_.arm(kMemoryWait);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "nat/tcp_flow.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/rate_limit.hpp"
 #include "netns/sys/work_limit.hpp"
 #include "stack/flow_table.hpp"
@@ -89,6 +91,9 @@ class TcpNat {
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
   void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
   void mark_dirty(TcpFlow& flow) noexcept;
+  // The same a little later: the system had no memory for a buffer.
+  void wait_for_memory(TcpFlow& flow) noexcept;
+  void on_memory_timer();
   void bury(TcpFlow& flow) noexcept;
   void send_host_error(const stack::MacAddress& to, const HostError& error, sys::Bytes packet) noexcept;
 
@@ -111,6 +116,10 @@ class TcpNat {
   sys::WorkLimit connects_{kConnectBurst};
   std::vector<Handle> dirty_;
   std::vector<Handle> pumping_;  // scratch of pump()
+
+  std::deque<Handle> starving_;  // wait for memory
+  sys::MemberTimer<TcpNat> memory_alarm_{*this, &TcpNat::on_memory_timer};
+  sys::Timer memory_timer_;
 };
 
 }  // namespace l4n::nat
