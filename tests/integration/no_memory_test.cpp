@@ -11,6 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+const sys::Endpoint kUdpPeer{sys::make_ipv4(192, 0, 2, 1), 7};
+
 PeerOptions from_port(std::uint16_t port) {
   PeerOptions options;
   options.local.port = port;
@@ -123,6 +125,34 @@ TEST_CASE("frames are lost while even the last buffer is in use, and do not keep
   w.advance(10s);
   CHECK(blocked.received() == data);
   CHECK(hog.has_all());
+}
+
+TEST_CASE("datagrams are lost without buffers, and do not keep the loop busy") {
+  World w;
+  w.send_udp(kUdpPeer, bytes_of("hello"));
+  w.settle();
+  HostUdpSocket& socket = w.host.udp.last();
+  const auto forward = w.gateway->forwards().add(
+      {nat::ForwardProtocol::udp, {sys::make_ipv4(0, 0, 0, 0), 5353}, {kGuestAddress, 53}});
+  REQUIRE(forward);
+  HostUdpSocket& forwarded = w.host.udp.last();
+  Hog hog(w);
+  {
+    const NoMemory none;
+    hog.take_all_buffers();
+    for (int i = 0; i < 3; ++i) {
+      socket.deliver(kUdpPeer, bytes_of("lost"));
+      forwarded.deliver(kUdpPeer, bytes_of("lost"));
+    }
+    w.settle();
+    CHECK(none.refusals() < 20);
+    CHECK(w.datagrams().empty());
+  }
+  socket.deliver(kUdpPeer, bytes_of("arrives"));
+  w.settle();
+  REQUIRE(w.datagrams().size() == 1);
+  CHECK(w.datagrams()[0].payload == bytes_of("arrives"));
+  hog.give_back();
 }
 
 }  // namespace
