@@ -36,8 +36,8 @@ void set_stream_options(int fd) noexcept {
 }
 
 // Left to itself, connect() prefers even ports, and once these are all in use for a destination it looks at
-// each of them before it takes an odd one: 2 ms instead of 20 us (as of Linux 6.18). It treats all alike for a
-// socket that has a range of its own (Linux 6.8), even one that is wider than the system's, which still holds.
+// each of them before it takes an odd one: 2 ms instead of 20 us (as of Linux 6.18). It treats all alike for
+// a socket with a range of its own (Linux 6.8), even with one that is wider than the system's, which holds.
 void treat_ports_alike(int fd) noexcept {
   constexpr std::uint32_t kAnyPort = 0xffff0001;  // the last one and the first
   set_socket_option(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, static_cast<int>(kAnyPort));

@@ -33,9 +33,9 @@ class TcpNat {
   static constexpr std::uint32_t kEvictions = 1024;
   static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(125);
 
-  // What connecting may take at once, of the half of the time that it has. It takes next to nothing, unless
-  // the host has hardly any port left for a destination: to look for one then takes so long that the guest's
-  // other frames would be lost meanwhile, for want of room in its interface.
+  // What slow connects may take at once, of the half of the time that they have. They are slow when the host
+  // has hardly any port left for a destination: to look for one then takes so long that the guest's other
+  // frames would be lost meanwhile, for want of room in its interface.
   static constexpr sys::Duration kConnectBurst = std::chrono::milliseconds(50);
 
   struct Counters {
@@ -43,7 +43,7 @@ class TcpNat {
     std::uint64_t refused_full = 0;        // the table was full
     std::uint64_t denied = 0;              // by the policy
     std::uint64_t attempts_evicted = 0;    // the oldest attempt made room
-    std::uint64_t attempts_dropped = 0;    // a flood of them, or slow connects: the guest's SYN was not looked at
+    std::uint64_t attempts_dropped = 0;    // a flood of them, or slow: the guest's SYN was not looked at
     std::uint64_t attempts_timed_out = 0;  // the host's side did not answer
     std::uint64_t half_closed_ended = 0;   // one side had finished, the other was silent
     std::uint64_t keepalive_probes = 0;

@@ -1,5 +1,5 @@
-// The system has no memory for frame buffers: what waits does so without work, what cannot wait is lost, and all
-// goes on once there is some.
+// The system has no memory for frame buffers: what waits does so without work, what cannot wait is lost, and
+// all goes on once there is some.
 #include "tests/integration/support/no_memory.hpp"
 
 #include <doctest/doctest.h>

@@ -24,8 +24,7 @@ TEST_CASE("work limit: half of the time, and a burst at once") {
       {2s, true, 10ms},        // rest does not add up
       {2s, false, 0ms},        //
       {2s + 2ms, true, 1h},    // it was stopped in the middle
-      {2s + 20ms, false, 0ms},
-      {2s + 24ms, true, 0ms},
+      {2s + 20ms, false, 0ms}, {2s + 24ms, true, 0ms},
   };
   for (const Row& row : rows) {
     CAPTURE(row.at.count());
