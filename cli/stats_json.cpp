@@ -104,6 +104,7 @@ Json frames(const nat::Stats& stats) {
           {"icmp_errors_limited", stats.link.icmp_errors_limited},
           {"denied", stats.frames.denied},
           {"unserved", stats.frames.unserved},
+          {"no_memory", stats.no_memory},
           {"dropped", std::move(dropped)}};
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "stack/arp.hpp"
+#include "stack/frame_poison.hpp"
 
 namespace l4n::nat {
 namespace {
@@ -65,27 +66,43 @@ Gateway::~Gateway() {
 void Gateway::on_event(std::uint32_t /*events*/) noexcept {
   std::size_t bytes = 0;
   for (int i = 0; i < kFramesPerTurn && bytes < kBytesPerTurn; ++i) {
-    stack::FrameBufferPtr frame = guest_tcp_.buffers().take();
+    stack::FrameBufferPtr frame = guest_tcp_.buffers().take_for_frame();
     if (!frame) {
+      // What this turn has read may give its buffers back at the end. When there is none at all, the frame is
+      // lost: left where it is, it would wake us up again at once, and for ever.
+      if (i == 0) {
+        skip_frame();
+      }
       return;
     }
-    const sys::IoResult result = port_.read(*frame);
-    if (result.status == sys::IoStatus::would_block) {
-      return;
-    }
-    if (result.status != sys::IoStatus::done) {
-      if (result.status == sys::IoStatus::failed) {
-        log_.error(sys::LogClass::general, "cannot read from the guest's interface: {}",
-                   sys::errno_text(result.error));
-      }
-      if (port_closed_) {
-        port_closed_();
-      }
+    if (!read(*frame)) {
       return;
     }
     bytes += frame->size;
     dispatch(std::move(frame));
   }
+}
+
+// False when there is no frame, now or ever.
+bool Gateway::read(stack::FrameBuffer& frame) noexcept {
+  const sys::IoResult result = port_.read(frame);
+  if (result.status == sys::IoStatus::done || result.status == sys::IoStatus::would_block) {
+    return result.status == sys::IoStatus::done;
+  }
+  if (result.status == sys::IoStatus::failed) {
+    log_.error(sys::LogClass::general, "cannot read from the guest's interface: {}",
+               sys::errno_text(result.error));
+  }
+  if (port_closed_) {
+    port_closed_();
+  }
+  return false;
+}
+
+void Gateway::skip_frame() noexcept {
+  stack::FrameBuffer nowhere;  // NOLINT(cppcoreguidelines-pro-type-member-init): read by nobody
+  static_cast<void>(read(nowhere));
+  stack::unpoison(nowhere);
 }
 
 bool Gateway::on_turn_end() noexcept {

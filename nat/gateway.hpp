@@ -94,6 +94,8 @@ class Gateway final : public sys::EventHandler, public sys::TurnHook {
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
+  [[nodiscard]] bool read(stack::FrameBuffer& frame) noexcept;
+  void skip_frame() noexcept;
   void dispatch(stack::FrameBufferPtr frame);
   void serve(const stack::Ingress& ingress, stack::FrameBufferPtr frame);
   [[nodiscard]] stack::FrameBufferPtr reassemble(const stack::IpFragment& fragment);

@@ -12,6 +12,11 @@
 #include "nat/socket_io.hpp"
 #include "netns/sys/fd.hpp"
 
+// Linux 6.3; C libraries learned of it later.
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+
 namespace l4n::nat {
 namespace {
 
@@ -28,6 +33,14 @@ void set_stream_options(int fd) noexcept {
   // The urgent byte is part of the stream (RFC 6093); otherwise it would vanish.
   set_socket_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
   set_socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+// Left to itself, connect() prefers even ports, and once these are all in use for a destination it looks at
+// each of them before it takes an odd one: 2 ms instead of 20 us (as of Linux 6.18). It treats all alike for
+// a socket with a range of its own (Linux 6.8), even with one that is wider than the system's, which holds.
+void treat_ports_alike(int fd) noexcept {
+  constexpr std::uint32_t kAnyPort = 0xffff0001;  // the last one and the first
+  set_socket_option(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, static_cast<int>(kAnyPort));
 }
 
 std::size_t total_size(std::span<const iovec> parts) noexcept {
@@ -63,6 +76,7 @@ class KernelStream final : public HostStream, private sys::EventHandler {
       set_socket_option(fd_.get(), limited_ttl_->level, limited_ttl_->receive_errors, 1);
     }
     set_stream_options(fd_.get());
+    treat_ports_alike(fd_.get());
     if (::connect(fd_.get(), address.get(), address.length) == 0) {
       phase_ = Phase::connected;
       writable_ = true;

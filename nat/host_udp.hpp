@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -67,6 +68,11 @@ class HostUdp {
   [[nodiscard]] virtual sys::IoResult send(const sys::Endpoint& to, const UdpHeaderFields& fields,
                                            std::span<iovec> parts, std::uint16_t segment_size) noexcept = 0;
   [[nodiscard]] virtual Received receive(sys::MutableBytes into) noexcept = 0;
+  // Receives for nobody: without memory what arrives is lost, instead of waking us up again and again.
+  void skip() noexcept {
+    std::array<std::byte, 1> nowhere{};
+    static_cast<void>(receive(nowhere));
+  }
   // The next error, or nothing.
   [[nodiscard]] virtual std::optional<Failure> next_failure() noexcept = 0;
 };

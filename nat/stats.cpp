@@ -33,6 +33,7 @@ Stats collect_stats(const Gateway& gateway) {
   stats.limits = gateway.limits();
   stats.in_use = use_of(gateway);
   stats.frames = gateway.counters();
+  stats.no_memory = gateway.guest_tcp().buffers().refused();
   stats.link = gateway.link().counters();
   stats.tcp = gateway.tcp().counters();
   stats.segments = gateway.guest_tcp().counters();

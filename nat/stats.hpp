@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "nat/gateway.hpp"
 #include "nat/limits.hpp"
@@ -35,6 +36,7 @@ struct Stats {
   Use in_use;
   // Since the start.
   Gateway::Counters frames;
+  std::uint64_t no_memory = 0;  // the system had none for a frame
   stack::GuestLink::Counters link;
   TcpNat::Counters tcp;
   stack::GuestTcp::Counters segments;

@@ -90,7 +90,7 @@ void TcpFlow::start() {
 void TcpFlow::connect_next(int error) noexcept {
   while (next_target_ < attempt_->targets.size()) {
     const HostTarget& target = attempt_->targets[next_target_++];
-    auto stream = nat_.host().connect(target, *this);
+    auto stream = nat_.connect(target, *this);
     if (stream) {
       host_ = *std::move(stream);
       timer_.arm(attempt_->dns ? kDnsConnectTime : kConnectTime);
@@ -310,7 +310,7 @@ void TcpFlow::to_guest() noexcept {
     Buffers buffers;
     const std::size_t count = take_buffers(buffers, wanted);
     if (count == 0) {
-      more_ = true;  // out of memory: later
+      nat_.wait_for_memory(*this);
       return;
     }
     std::array<iovec, kMostWrites> parts{};
@@ -365,7 +365,7 @@ void TcpFlow::probe_guest() noexcept {
   }
   stack::FrameBufferPtr buffer = nat_.guest_tcp().buffers().take();
   if (!buffer) {
-    more_ = true;
+    nat_.wait_for_memory(*this);
     return;
   }
   const sys::IoResult result = host_->receive(std::span(buffer->data).first(size));

@@ -115,6 +115,7 @@ class TcpFlow final : public sys::Buried,
   State state_ = State::connecting;
   std::list<Handle>::iterator attempt_place_;  // valid until the flow is established
   bool dirty_ = false;                         // queued for pump()
+  bool waits_for_memory_ = false;              // will be, after a while
   bool more_ = false;                          // pump() stopped at its budget
   bool host_ended_ = false;                    // the host's FIN was read
   bool host_finished_ = false;                 // our FIN toward the host was sent

@@ -1,9 +1,18 @@
 #include "nat/tcp_nat.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace l4n::nat {
 namespace {
+
+// What a connect may take without being counted: several times what it usually takes, so that as many of
+// these are made as there is time for.
+constexpr sys::Duration kUsualConnect = std::chrono::microseconds(100);
+
+// How long a flow waits that got no memory from the system, and how many of them try again at once.
+constexpr sys::Duration kMemoryWait = std::chrono::milliseconds(20);
+constexpr std::size_t kStarvingAtOnce = 64;
 
 // No real path is as long as the TTL that hosts start with. One so low is a traceroute's.
 std::uint8_t limited_ttl(const stack::IpHeader& ip) noexcept {
@@ -26,7 +35,8 @@ TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighb
       log_(log),
       policy_(policy),
       limits_(limits),
-      table_(sys::HashKey::random()) {}
+      table_(sys::HashKey::random()),
+      memory_timer_(timers, memory_alarm_) {}
 
 void TcpNat::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
   if (const auto index = table_.find(segment.key)) {
@@ -73,7 +83,8 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
-  if (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(timers_.now())) {
+  const sys::Time now = timers_.now();
+  if (!connects_.admit(now) || (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(now))) {
     ++counters_.attempts_dropped;
     return;
   }
@@ -152,6 +163,29 @@ void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
   }
 }
 
+void TcpNat::wait_for_memory(TcpFlow& flow) noexcept {
+  if (!flow.waits_for_memory_) {
+    flow.waits_for_memory_ = true;
+    starving_.push_back(flow.handle());
+  }
+  if (!memory_timer_.armed()) {
+    memory_timer_.arm(kMemoryWait);
+  }
+}
+
+void TcpNat::on_memory_timer() {
+  for (std::size_t i = 0; i < kStarvingAtOnce && !starving_.empty(); ++i) {
+    if (TcpFlow* flow = flows_.get(starving_.front()); flow != nullptr) {
+      flow->waits_for_memory_ = false;
+      mark_dirty(*flow);
+    }
+    starving_.pop_front();
+  }
+  if (!starving_.empty()) {
+    memory_timer_.arm(kMemoryWait);
+  }
+}
+
 bool TcpNat::pump() noexcept {
   pumping_.swap(dirty_);
   const sys::Time now = pumping_.empty() ? sys::Time() : timers_.now();
@@ -167,6 +201,13 @@ bool TcpNat::pump() noexcept {
   }
   pumping_.clear();
   return !dirty_.empty();
+}
+
+sys::Result<std::unique_ptr<HostStream>> TcpNat::connect(const HostTarget& target, HostObserver& observer) {
+  const sys::Time begin = timers_.now();
+  auto stream = host_.connect(target, observer);
+  connects_.spend(std::max(timers_.now() - begin - kUsualConnect, sys::Duration::zero()));
+  return stream;
 }
 
 void TcpNat::bury(TcpFlow& flow) noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <vector>
 
@@ -14,7 +15,9 @@
 #include "nat/tcp_flow.hpp"
 #include "netns/sys/event_loop.hpp"
 #include "netns/sys/log.hpp"
+#include "netns/sys/member_handler.hpp"
 #include "netns/sys/rate_limit.hpp"
+#include "netns/sys/work_limit.hpp"
 #include "stack/flow_table.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
@@ -30,12 +33,17 @@ class TcpNat {
   static constexpr std::uint32_t kEvictions = 1024;
   static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(125);
 
+  // What slow connects may take at once, of the half of the time that they have. They are slow when the host
+  // has hardly any port left for a destination: to look for one then takes so long that the guest's other
+  // frames would be lost meanwhile, for want of room in its interface.
+  static constexpr sys::Duration kConnectBurst = std::chrono::milliseconds(50);
+
   struct Counters {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;        // the table was full
     std::uint64_t denied = 0;              // by the policy
     std::uint64_t attempts_evicted = 0;    // the oldest attempt made room
-    std::uint64_t attempts_dropped = 0;    // a flood of them: the guest's SYN was not looked at
+    std::uint64_t attempts_dropped = 0;    // a flood of them, or slow: the guest's SYN was not looked at
     std::uint64_t attempts_timed_out = 0;  // the host's side did not answer
     std::uint64_t half_closed_ended = 0;   // one side had finished, the other was silent
     std::uint64_t keepalive_probes = 0;
@@ -79,10 +87,13 @@ class TcpNat {
   [[nodiscard]] stack::GuestLink& link() noexcept { return link_; }
   [[nodiscard]] stack::Neighbours& neighbours() noexcept { return neighbours_; }
   [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
-  [[nodiscard]] Host& host() noexcept { return host_; }
+  sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer);
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
   void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
   void mark_dirty(TcpFlow& flow) noexcept;
+  // The same a little later: the system had no memory for a buffer.
+  void wait_for_memory(TcpFlow& flow) noexcept;
+  void on_memory_timer();
   void bury(TcpFlow& flow) noexcept;
   void send_host_error(const stack::MacAddress& to, const HostError& error, sys::Bytes packet) noexcept;
 
@@ -102,8 +113,13 @@ class TcpNat {
   Slab<TcpFlow> flows_;
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
+  sys::WorkLimit connects_{kConnectBurst};
   std::vector<Handle> dirty_;
   std::vector<Handle> pumping_;  // scratch of pump()
+
+  std::deque<Handle> starving_;  // wait for memory
+  sys::MemberTimer<TcpNat> memory_alarm_{*this, &TcpNat::on_memory_timer};
+  sys::Timer memory_timer_;
 };
 
 }  // namespace l4n::nat

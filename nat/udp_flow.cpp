@@ -182,6 +182,9 @@ void UdpFlow::on_udp_event(bool has_error) noexcept {
   for (std::size_t i = 0; i < ReceivedBatch::kMost; ++i) {
     stack::FrameBufferPtr buffer = nat_.buffers_.take();
     if (!buffer) {
+      if (i == 0) {  // else there are some again when these are delivered
+        socket_->skip();
+      }
       break;
     }
     const HostUdp::Received received = socket_->receive(buffer->data);

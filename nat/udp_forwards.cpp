@@ -189,6 +189,7 @@ void UdpForwards::Port::on_udp_event(bool has_error) noexcept {
   for (int i = 0; i < kReceivesPerEvent; ++i) {
     const stack::FrameBufferPtr buffer = owner_.environment_.buffers.take();
     if (!buffer) {
+      socket_->skip();
       return;
     }
     const HostUdp::Received received = socket_->receive(buffer->data);

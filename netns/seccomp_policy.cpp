@@ -20,6 +20,11 @@
 #include <memory>
 #include <type_traits>
 
+// Linux 6.3; C libraries learned of it later.
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+
 namespace l4n::netns {
 namespace {
 
@@ -195,6 +200,7 @@ void add_socket_options(Rules& rules) {
       {IPPROTO_IP, IP_RECVTTL, "the TTL of a ping's answer"},
       {IPPROTO_IP, IP_RECVTOS, "the TOS of a ping's answer"},
       {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "--outbound-addr"},
+      {IPPROTO_IP, IP_LOCAL_PORT_RANGE, "many connections to one destination"},
       {IPPROTO_IPV6, IPV6_V6ONLY, "IPv6 sockets take no IPv4"},
       {IPPROTO_IPV6, IPV6_UNICAST_HOPS, "the guest's hop limit"},
       {IPPROTO_IPV6, IPV6_TCLASS, "the guest's traffic class"},

@@ -44,7 +44,7 @@ class FrameBufferPool {
   // As many stay when nothing happens.
   static constexpr std::size_t kIdle = 4;
 
-  FrameBufferPool() = default;
+  FrameBufferPool() noexcept;
   FrameBufferPool(const FrameBufferPool&) = delete;
   FrameBufferPool& operator=(const FrameBufferPool&) = delete;
   // All buffers must have been given back.
@@ -52,6 +52,11 @@ class FrameBufferPool {
 
   // Null when the system has no memory.
   [[nodiscard]] FrameBufferPtr take() noexcept;
+  // The same for what the guest sends: one buffer is kept for that, since a frame of the guest may be what
+  // gives others back.
+  [[nodiscard]] FrameBufferPtr take_for_frame() noexcept;
+  // How often the system had no memory.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
   [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
   [[nodiscard]] std::size_t unused() const noexcept { return free_count_; }
   // Gives the buffers back to the system that were not needed since the last call, but for kIdle.
@@ -61,12 +66,16 @@ class FrameBufferPool {
   friend struct FrameBufferReturn;
   void give_back(FrameBuffer* buffer) noexcept;
 
+  FrameBuffer* map() noexcept;
+  FrameBufferPtr hand_out(FrameBuffer& buffer) noexcept;
   void trim(std::size_t keep) noexcept;
 
+  FrameBuffer* reserve_ = nullptr;  // null while it is in use
   FrameBuffer* free_ = nullptr;
   std::size_t free_count_ = 0;
   std::size_t fewest_free_ = 0;  // since the last give_back_idle()
   std::size_t in_use_ = 0;
+  std::uint64_t refused_ = 0;
 };
 
 }  // namespace l4n::stack

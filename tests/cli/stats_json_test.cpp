@@ -149,6 +149,7 @@ const std::vector<Row>& rows() {
       {"/in_use/memory_bytes", [](StatsSnapshot& s, std::uint64_t n) { s.network.in_use.memory = n; }},
       {"/in_use/memory_peak_bytes",
        [](StatsSnapshot& s, std::uint64_t n) { s.network.in_use.memory_peak = n; }},
+      {"/frames/no_memory", [](StatsSnapshot& s, std::uint64_t n) { s.network.no_memory = n; }},
       {"/frames/icmp_errors", [](StatsSnapshot& s, std::uint64_t n) { s.network.link.icmp_errors = n; }},
       {"/frames/icmp_errors_limited",
        [](StatsSnapshot& s, std::uint64_t n) { s.network.link.icmp_errors_limited = n; }},

@@ -272,6 +272,46 @@ TEST_CASE("of a flood of attempts only so many make room for others, the rest is
   CHECK(counters.attempts_dropped == kDropped);
 }
 
+// Connects `count` guests whose connects take so long, some time apart. How many of them were let in.
+std::size_t connect_slowly(World& w, std::size_t count, sys::Duration each, sys::Duration between) {
+  w.host.plan_connects([&w, each](const nat::HostTarget&) {
+    w.clock.advance(each);
+    return FakeHost::Plan{};
+  });
+  const nat::TcpNat::Counters before = w.gateway->tcp().counters();
+  const std::size_t first_port = 20'000 + before.opened + before.attempts_dropped;
+  for (std::size_t i = 0; i < count; ++i) {
+    w.clock.advance(between);
+    w.peer(from_port(static_cast<std::uint16_t>(first_port + i))).connect();
+    w.settle();
+  }
+  return w.gateway->tcp().counters().opened - before.opened;
+}
+
+TEST_CASE("connects that take long leave about half of the time to everything else") {
+  World w;
+  const nat::TcpNat::Counters& counters = w.gateway->tcp().counters();
+  // The burst, and for half of the time meanwhile as much again.
+  const std::size_t at_once = connect_slowly(w, 500, 2ms, 0ms);
+  CHECK(at_once > 2 * nat::TcpNat::kConnectBurst / 2ms - 2);
+  CHECK(at_once < 3 * nat::TcpNat::kConnectBurst / 2ms);
+  CHECK(counters.attempts_dropped == 500 - at_once);
+  CHECK(w.others.empty());
+  // From then on, of 2 ms in 3.
+  const std::size_t later = connect_slowly(w, 300, 2ms, 1ms);
+  CHECK(later > 100);
+  CHECK(later < 200);
+  // What was dropped is repeated.
+  w.host.plan_connects({Kind::accept});
+  w.advance(10s);
+  CHECK(w.flows() == 800);
+}
+
+TEST_CASE("connects that take as long as usual are not held back") {
+  World w;
+  CHECK(connect_slowly(w, 1000, 50us, 0ms) == 1000);
+}
+
 TEST_CASE("an established connection does not die for a new attempt") {
   World w({.limits = {.tcp_flows = 3, .tcp_attempts = 3}});
   GuestPeer& old = w.connect(from_port(50'000));

@@ -2,8 +2,10 @@
 #include "nat/host_sockets.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/utsname.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -413,6 +415,35 @@ TEST_CASE("host tcp: an outbound address does not use up the ports") {
       streams.push_back(*std::move(stream));
     }
     return "";
+  });
+}
+
+// Before Linux 6.8 all connections to a destination get even ports while there are any.
+bool kernel_treats_ports_alike() {
+  utsname system{};
+  unsigned major = 0;
+  unsigned minor = 0;
+  return ::uname(&system) == 0 && std::sscanf(system.release, "%u.%u", &major, &minor) == 2 &&
+         std::pair(major, minor) >= std::pair(6U, 8U);
+}
+
+TEST_CASE("host tcp: connections to one destination get odd ports as well as even ones") {
+  if (!kernel_treats_ports_alike()) {
+    return;
+  }
+  for_both([](Setup& setup, const WirePeers& at) -> std::string {
+    std::vector<std::unique_ptr<HostStream>> streams;
+    unsigned odd = 0;
+    for (int i = 0; i < 64; ++i) {
+      auto stream = setup.host.connect({{at.peer, kPort}}, setup.observer);
+      const auto syn = stream ? setup.wire.next(kTcp) : std::nullopt;
+      if (!syn) {
+        return "no SYN";
+      }
+      odd += sys::load_be16(&(*syn)[testing::ip_size(*syn)]) & 1U;
+      streams.push_back(*std::move(stream));
+    }
+    return odd > 8 && odd < 56 ? "" : std::to_string(odd) + " odd ports of 64";
   });
 }
 

@@ -96,6 +96,15 @@ TEST_CASE("frame buffer: what nobody needed since the last call goes back to the
   }
 }
 
+TEST_CASE("frame buffer: as long as there is memory, the one that is kept for frames is not needed") {
+  FrameBufferPool pool;
+  const FrameBufferPtr frame = pool.take_for_frame();
+  REQUIRE(frame);
+  CHECK(pool.in_use() == 1);
+  CHECK(pool.unused() == 0);
+  CHECK(pool.refused() == 0);
+}
+
 TEST_CASE("frame buffer: those in use stay untouched") {
   FrameBufferPool pool;
   auto buffers = take_many(pool, 20);

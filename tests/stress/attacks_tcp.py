@@ -46,7 +46,7 @@ def port_of(door):
     return door.getsockname()[1]
 
 
-# Some SYNs are lost on the way, which a kernel would repeat.
+# Some SYNs are lost on the way or dropped while there are too many, which a kernel would repeat.
 SYN_REPETITIONS = 5
 
 
@@ -57,7 +57,8 @@ def table_full(scene):
     with RawGuest(scene.guest, answering) as raw:
         for _ in range(SYN_REPETITIONS):
             open_connections(scene, count, WAN_IP2, port, rate=scene.choose(3_000, 5_000))
-            raw.wait_settled(count * 9 // 10)
+            with contextlib.suppress(Failed):
+                raw.wait_settled(count * 9 // 10, seconds=5)
             opened, refused = len(raw.opened), len(raw.reset - raw.opened.keys())
             if refused > 0:
                 break

@@ -1,0 +1,32 @@
+// WorkLimit: one kind of work, which may take at most half of the time, and so much at once. What is left
+// unused does not add up further.
+#pragma once
+
+#include <algorithm>
+
+#include "netns/sys/clock.hpp"
+
+namespace l4n::sys {
+
+class WorkLimit {
+ public:
+  // `burst`: how long the work may take at once.
+  constexpr explicit WorkLimit(Duration burst) noexcept : burst_(burst), left_(burst) {}
+
+  // Whether some of the work may be begun at `now`, which does not run backwards.
+  [[nodiscard]] bool admit(Time now) noexcept {
+    left_ = std::min(burst_, left_ + (now - last_) / 2);
+    last_ = now;
+    return left_ > Duration::zero();
+  }
+  // It has taken so long. That may be more than was left, and has to be made up for; but a process that was
+  // stopped in the middle of it does not pay for all of that.
+  void spend(Duration time) noexcept { left_ = std::max(left_ - time, -burst_); }
+
+ private:
+  Duration burst_;
+  Duration left_;
+  Time last_{};
+};
+
+}  // namespace l4n::sys
