@@ -58,10 +58,12 @@ ORACLES = {
     },
     "options": {
         "options: both": "both options and the error",
+        "options: limits": "with 64 descriptors",
         "options: prefix": "is read as",
     },
     "policy": {
         "policy: allow what is dropped": "the policy decides",
+        "policy: outbound": "leaves by 192.0.2.99",
         "policy: source": "the source",
     },
     "reassembly": {

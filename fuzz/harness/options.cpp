@@ -14,6 +14,7 @@
 #include "fuzz/reference/option_text.hpp"
 #include "fuzz/support/fault.hpp"
 #include "fuzz/support/text.hpp"
+#include "nat/limits.hpp"
 
 namespace l4n::fuzz {
 namespace {
@@ -108,6 +109,32 @@ void check_network(const Options& o) {
                "an outbound IPv6 address of the other family");
 }
 
+// What the limits become where descriptors are few: less, but never nothing, and no more than there are.
+void check_limits(const nat::Limits& wanted) {
+  constexpr auto kDescriptors = std::to_array<std::size_t>({64, 256, 1000, 4096, 20'000, 1'000'000});
+  for (const std::size_t descriptors : kDescriptors) {
+    nat::Limits limits = nat::within_descriptors(wanted, descriptors);
+    if (fault("options: limits")) {
+      limits.udp_flows = descriptors;
+    }
+    const auto pairs =
+        std::to_array<std::pair<std::size_t, std::size_t>>({{limits.tcp_flows, wanted.tcp_flows},
+                                                            {limits.tcp_attempts, wanted.tcp_attempts},
+                                                            {limits.udp_flows, wanted.udp_flows},
+                                                            {limits.ping_flows, wanted.ping_flows},
+                                                            {limits.dns_questions, wanted.dns_questions},
+                                                            {limits.dns_spare, wanted.dns_spare}});
+    for (const auto& [limit, most] : pairs) {
+      FUZZ_REQUIRE(limit <= most && (limit > 0 || most == 0), "a limit of {} for {}, with {} descriptors",
+                   limit, most, descriptors);
+    }
+    const std::size_t all =
+        limits.tcp_flows + limits.udp_flows + limits.ping_flows + limits.dns_questions + limits.dns_spare;
+    FUZZ_REQUIRE(all <= descriptors && limits.tcp_attempts <= limits.tcp_flows,
+                 "limits of {} in all, with {} descriptors", all, descriptors);
+  }
+}
+
 // Exactly one target.
 void check_target(const Options& o) {
   const bool bess = o.target_type == TargetType::bess;
@@ -177,6 +204,7 @@ void check_command_line(const std::vector<std::string>& words) {
   if (outcome.options) {
     check_network(*outcome.options);
     check_target(*outcome.options);
+    check_limits(outcome.options->limits);
   }
   // getopt keeps its state in variables of its own.
   const cli::ParseOutcome again = cli::parse_options(argv);

@@ -1,16 +1,20 @@
-// The destination policy against a table of its own (fuzz/reference/policy_table.hpp).
+// The destination policy against a table of its own (fuzz/reference/policy_table.hpp), and by which address
+// the host's sockets leave.
 //
 // Input: a configuration, and then endpoints, each with the way in which its address is made: addresses at
 // random would hardly ever lie where the policy has its edges.
 #include "nat/policy.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "fuzz/engine/harness.hpp"
 #include "fuzz/engine/input.hpp"
 #include "fuzz/engine/oracle.hpp"
 #include "fuzz/reference/policy_table.hpp"
 #include "fuzz/support/fault.hpp"
+#include "nat/outbound.hpp"
 
 namespace l4n::fuzz {
 namespace {
@@ -45,8 +49,7 @@ sys::Ipv6Network take_network6(Input& in) {
   return network;
 }
 
-nat::PolicyConfig take_config(Input& in) {
-  const std::uint8_t flags = in.u8();
+nat::PolicyConfig take_config(Input& in, std::uint8_t flags) {
   nat::PolicyConfig config;
   config.host_loopback = (flags & 1U) != 0;
   config.dns = (flags & 2U) != 0;
@@ -58,6 +61,33 @@ nat::PolicyConfig take_config(Input& in) {
     config.network = take_network(in);
   }
   return config;
+}
+
+// Bits of the flags from here on: see take_outbound().
+constexpr std::uint8_t kOutbound4 = 0x20;
+constexpr std::uint8_t kOutbound6 = 0x40;
+constexpr std::uint8_t kByInterface = 0x80;
+
+nat::OutboundFamily take_outbound_family(Input& in, bool by_interface, bool is_v4) {
+  nat::OutboundFamily family{.wanted = true};
+  family.address = is_v4 ? IpAddress(Ipv4Address{in.u32()}) : IpAddress(take_ipv6(in));
+  if (by_interface) {
+    family.interface_index = 3;
+    family.own = {family.address, sys::parse_ip(is_v4 ? "10.0.2.15" : "2001:db8::1").value()};
+  }
+  return family;
+}
+
+nat::Outbound take_outbound(Input& in, std::uint8_t flags) {
+  nat::Outbound outbound;
+  const bool by_interface = (flags & kByInterface) != 0;
+  if ((flags & kOutbound4) != 0) {
+    outbound.v4 = take_outbound_family(in, by_interface, true);
+  }
+  if ((flags & kOutbound6) != 0) {
+    outbound.v6 = take_outbound_family(in, by_interface, false);
+  }
+  return outbound;
 }
 
 // One below, on and above the edges that addresses have.
@@ -147,9 +177,36 @@ void check_forward_source(const nat::PolicyConfig& config, const PolicyTable& ta
                "a forward shows its client as {}, from where nothing may come", sys::to_string(shown));
 }
 
+// What was to leave by an address leaves by no other, and not at all while there is none; the loopback is
+// reached as ever.
+void check_outbound(const nat::Outbound& outbound, const IpAddress& to) {
+  const bool is_v4 = to.is_v4();
+  const nat::OutboundFamily& family = is_v4 ? outbound.v4 : outbound.v6;
+  const IpAddress none = is_v4 ? IpAddress(Ipv4Address{}) : IpAddress(Ipv6Address{});
+  const bool loopback = is_v4 ? to.v4().value >> 24U == 127 : to == *sys::parse_ip("::1");
+  nat::OutboundChoice choice = nat::choose_outbound(outbound, to);
+  if (fault("policy: outbound")) {
+    choice.source = sys::make_ipv4(192, 0, 2, 99);
+  }
+  const bool free = !family.wanted || loopback;
+  FUZZ_REQUIRE(choice.possible == (free || family.address != none), "what goes to {} {} leave",
+               sys::to_string(to), choice.possible ? "may" : "must not");
+  FUZZ_REQUIRE(choice.source == (free || !choice.possible ? IpAddress{} : family.address),
+               "what goes to {} leaves by {}", sys::to_string(to), sys::to_string(choice.source));
+  FUZZ_REQUIRE(choice.interface_index == 0 ||
+                   (!free && std::find(family.own.begin(), family.own.end(), to) == family.own.end()),
+               "what goes to {} leaves by the interface {}", sys::to_string(to), choice.interface_index);
+  for (const int error : {0, ECONNREFUSED, EINVAL, EADDRNOTAVAIL, ENODEV}) {
+    const int told = nat::outbound_error(choice, error);
+    FUZZ_REQUIRE(told == error || (!free && told == ENETUNREACH), "the error {} becomes {}", error, told);
+  }
+}
+
 void run(sys::Bytes input) {
   Input in(input);
-  const nat::PolicyConfig config = take_config(in);
+  const std::uint8_t flags = in.u8();
+  const nat::PolicyConfig config = take_config(in, flags);
+  const nat::Outbound outbound = take_outbound(in, flags);
   const PolicyTable table(config);
   while (!in.empty()) {
     const Endpoint to{take_address(in, config), in.boolean() ? in.u16() : std::uint16_t{53}};
@@ -159,6 +216,7 @@ void run(sys::Bytes input) {
     const bool allowed = nat::source_allowed(config, to.address) != fault("policy: source");
     FUZZ_REQUIRE(allowed == table.source_allowed(to.address), "the policy {} the source {}",
                  allowed ? "allows" : "refuses", sys::to_string(to.address));
+    check_outbound(outbound, to.address);
     check_forward_source(config, table, to, config.gateway());
     if (config.network6) {
       check_forward_source(config, table, to, config.network6->host(2));
@@ -168,7 +226,9 @@ void run(sys::Bytes input) {
 
 std::string print(sys::Bytes input) {
   Input in(input);
-  const nat::PolicyConfig config = take_config(in);
+  const std::uint8_t flags = in.u8();
+  const nat::PolicyConfig config = take_config(in, flags);
+  const nat::Outbound outbound = take_outbound(in, flags);
   std::string text = fmt::format(
       "network {}/{}{} host_loopback {} dns {} link_local {}\n", sys::to_string(config.network.address),
       config.network.prefix,
@@ -176,6 +236,12 @@ std::string print(sys::Bytes input) {
           ? fmt::format(" {}/{}", sys::to_string(config.network6->address), config.network6->prefix)
           : "",
       config.host_loopback, config.dns, config.link_local);
+  for (const nat::OutboundFamily& family : {outbound.v4, outbound.v6}) {
+    if (family.wanted) {
+      text +=
+          fmt::format("outbound {} interface {}\n", sys::to_string(family.address), family.interface_index);
+    }
+  }
   while (!in.empty()) {
     const IpAddress address = take_address(in, config);
     text += sys::to_string(Endpoint{address, in.boolean() ? in.u16() : std::uint16_t{53}}) + "\n";

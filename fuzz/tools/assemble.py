@@ -3,7 +3,7 @@
 
 usage: assemble.py FILE > PROGRAM
 
-    world mtu 1500 vnet ipv6        # no-loopback no-dns link-local cuts-udp
+    world mtu 1500 vnet ipv6        # no-loopback no-dns link-local cuts-udp roomy
     ends patiently                  # or: at once
     syn 0 options=0 to=0
     data 0 length=100 offset=-3 flags=2 &
@@ -40,7 +40,8 @@ def world(words):
     """The two bytes of options."""
     mtu = int(words[words.index("mtu") + 1])
     link = (0 if "vnet" in words else 1) | ("cuts-udp" in words) << 1 | mtus().index(mtu) << 2
-    policy = ("no-loopback" in words) | ("no-dns" in words) << 1 | ("link-local" in words) << 2
+    switches = ("no-loopback", "no-dns", "link-local", "roomy")
+    policy = sum((word in words) << bit for bit, word in enumerate(switches))
     return bytes([link, policy])
 
 

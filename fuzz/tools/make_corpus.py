@@ -320,15 +320,24 @@ def policy_seeds():
         config = bytes([flags])
         config += bytes(15) + b"\1" + b"\x38" if flags & 8 else b""
         config += address("172.16.0.0") + bytes([11]) if flags & 16 else b""
-        targets = b""
-        for edge, step in itertools.product(range(16), range(3)):
-            targets += bytes([0, edge, step, 0])
-        for host in (0, 1, 2, 3, 100, 255):
-            targets += bytes([1, host, 0]) + bytes([3, host, 1, 0, 80])
-        targets += bytes([2, 0, 0, 0, 2, 1, 0, 0, 2, 0, 1, 0])
-        targets += bytes([4, 1, 10, 0, 2, 2, 0, 4, 0, 127, 0, 0, 1, 0])
-        targets += b"\5" + address("2001:db8::1") + b"\0" + b"\6" + address("192.0.2.1") + bytes([1, 0, 0])
-        yield config + targets
+        yield config + policy_targets()
+    for flags, four, six in itertools.product((0x20, 0x60, 0xE0, 0xC8), ("192.0.2.9", "0.0.0.0"),
+                                              ("2001:db8::9", "::")):
+        config = bytes([flags]) + (bytes(15) + b"\1" + b"\x38" if flags & 8 else b"")
+        config += (address(four) if flags & 0x20 else b"") + address(six)
+        yield config + policy_targets() + b"\5" + address(six) + b"\0" + b"\6" + address(four) + b"\0"
+
+
+def policy_targets():
+    """Addresses of every kind: fuzz/harness/policy.cpp."""
+    targets = b""
+    for edge, step in itertools.product(range(16), range(3)):
+        targets += bytes([0, edge, step, 0])
+    for host in (0, 1, 2, 3, 100, 255):
+        targets += bytes([1, host, 0]) + bytes([3, host, 1, 0, 80])
+    targets += bytes([2, 0, 0, 0, 2, 1, 0, 0, 2, 0, 1, 0])
+    targets += bytes([4, 1, 10, 0, 2, 2, 0, 4, 0, 127, 0, 0, 1, 0])
+    return targets + b"\5" + address("2001:db8::1") + b"\0" + b"\6" + address("192.0.2.1") + bytes([1, 0, 0])
 
 
 def icmp_error_seeds():
@@ -434,6 +443,12 @@ def tcp_frames(guest, outside):
     yield packets.tcp(guest, outside, (40001, 80), 1, 0, packets.SYN, options=b"\1\1\1\2")
     yield packets.tcp(guest, outside, (40002, 80), 1, 0, packets.SYN,
                       options=b"\x08\x0a" + bytes(8) + b"\4\2")
+    for ttl in (1, 5):
+        yield packets.tcp(guest, outside, (40003, 80), 1, 0, packets.SYN, ttl=ttl)
+    opening = packets.tcp(guest, outside, (40004, 80), 1, 0, packets.SYN)
+    yield opening[:-1]
+    yield opening[:-4] + b"\x99\x99" + opening[-2:]
+    yield opening[:-8] + b"\x40" + opening[-7:]
 
 
 def extension_frames():
@@ -472,6 +487,14 @@ def ndp_frames():
     yield packets.icmp(node, "fe80::2", 136, 0, b"\x60\0\0\0" + address("fd00::100") + b"\2\1" + mac, ttl=255)
     yield packets.icmp(node, "fe80::2", 135, 0, bytes(4) + address("fd00::2") + b"\1\0", ttl=255)
     yield packets.icmp(node, "fe80::2", 135, 0, bytes(4) + address("fd00::2"), ttl=64)
+    yield packets.icmp(node, "fe80::2", 136, 0, b"\x60\0\0\0" + address("ff02::1"), ttl=255)
+    yield packets.icmp(node, "ff02::2", 133, 0, bytes(4) + b"\1\0", ttl=255)
+    yield packets.icmp(node, "ff02::1", 134, 0, bytes(12), ttl=255)
+    yield packets.icmp(node, "fe80::2", 137, 0, bytes(36), ttl=255)
+    # Pieces are no discovery (RFC 6980).
+    asked = packets.icmp(node, "fe80::2", 135, 0, bytes(4) + address("fd00::2"), ttl=255)[54:]
+    yield packets.ip(node, "fe80::2", 44, b"\x3a\0\0\1\0\0\0\7" + asked[:16], ttl=255)
+    yield packets.ip(node, "fe80::2", 44, b"\x3a\0\0\x10\0\0\0\7" + asked[16:], ttl=255)
 
 
 def broken_frames():
@@ -481,7 +504,7 @@ def broken_frames():
     yield good[:33]
     yield good[:-1]
     yield good[:12] + b"\x88\xb5" + good[14:]
-    yield b"\2\0\0\0\0\9" + good[6:]
+    yield b"\2\0\0\0\0\x09" + good[6:]
     yield good[:6] + b"\xff" * 6 + good[12:]
     yield packets.BROADCAST + good[6:]
     yield good[:-1] + b"x"
@@ -494,6 +517,54 @@ def broken_frames():
     for source in ("10.0.2.2", "10.0.2.3", "127.0.0.1", "0.0.0.1", "224.0.0.1", "10.0.2.255", "172.17.0.2"):
         yield packets.udp(source, "192.0.2.1", (5000, 7), b"data")
     yield packets.ethernet(0x0806, arp(1, "10.0.2.100", "10.0.2.2")[:20])
+
+
+def denied_frames():
+    """From addresses that no guest has."""
+    for source, place in (("10.0.2.2", "192.0.2.1"), ("127.0.0.1", "10.0.2.2"), ("fd00::2", "2001:db8::1"),
+                          ("ff02::1", "fd00::2")):
+        kind = 128 if ":" in source else 8
+        yield packets.icmp(source, place, kind, 0, b"\0\1\0\1data")
+        yield packets.tcp(source, place, (40000, 80), 1, 0, packets.SYN)
+    whole = packets.udp("10.0.2.2", "192.0.2.1", (5000, 7), bytes(16))[34:]
+    yield packets.ip("10.0.2.2", "192.0.2.1", 17, whole[:8], fragment=0x2000)
+    yield packets.udp("224.0.0.1", "255.255.255.255", (68, 67), dhcp(1))
+    yield packets.ip("fd00::2", "2001:db8::1", 60, b"\x11\0\x9e\4\0\0\0\0" + bytes(12))
+    yield packets.ip("fd00::2", "2001:db8::1", 99, bytes(12))
+    node = "fe80::5054:ff:fe12:3456"
+    yield packets.udp(node, "fd00::3", (5000, 53), dns(0x0100, "example.org"))
+    yield packets.icmp(node, "2001:db8::1", 128, 0, b"\0\1\0\1data")
+    yield packets.tcp("10.0.2.100", "224.0.0.1", (40000, 80), 1, 0, packets.SYN)
+
+
+def cut_frames():
+    """What lies in the first piece of a packet, and what does not (RFC 8200 4.5, RFC 7112)."""
+    guest, outside = "fd00::100", "2001:db8::1"
+    for kind, least in ((6, 20), (17, 8), (58, 8), (99, 1), (60, 8)):
+        for size in (0, 8, 16, 24):
+            head = bytes([kind, 0, 0, 1]) + struct.pack("!I", 100 + 4 * kind + size // 8)
+            yield packets.ip(guest, outside, 44, head + bytes(size))
+        yield packets.ip(guest, outside, 44, bytes([kind, 0, 0, 0, 0, 0, 0, 9]) + bytes(least - 1))
+    option = b"\x3c\0\1\4\0\0\0\0"
+    yield packets.ip(guest, outside, 44, b"\x3c\0\0\1\0\0\0\x10" + option * 9 + bytes(8))
+    yield packets.ip(guest, outside, 44, b"\x3c\0\0\1\0\0\0\x11" + option + b"\x2c\0\1\4\0\0\0\0" + bytes(8))
+    yield packets.ip(guest, outside, 44, b"\x3c\0\0\1\0\0\0\x12" + option + b"\x06\0\1\4\0\0\0\0" + bytes(8))
+    yield packets.ip(guest, outside, 44, b"\x2b\0\0\1\0\0\0\x13" + b"\x11\0\0\1\0\0\0\0" + bytes(8))
+    yield packets.ip(guest, outside, 44, b"\x11\0")
+    yield packets.ip(guest, outside, 60, b"\x2c\5\1\4")
+    yield packets.ip(guest, outside, 0, b"\x11\0\xc2\4\0\0\xff\xff" + bytes(8))
+    yield packets.ip(guest, outside, 60, b"\0\0\1\4\0\0\0\0" + bytes(8))
+    for kind in (6, 17, 1, 47):
+        for size in (8, 16, 24):
+            yield packets.ip("10.0.2.100", "192.0.2.1", kind, bytes(size), fragment=0x2000,
+                             identifier=60 + kind)
+    tcp = packets.tcp("10.0.2.100", "192.0.2.1", (40005, 80), 1, 0, packets.SYN)[34:]
+    yield packets.ip("10.0.2.100", "192.0.2.1", 6, tcp[:16], fragment=0x2000, identifier=200)
+    yield packets.ip("10.0.2.100", "192.0.2.1", 6, tcp[16:], fragment=2, identifier=200)
+    yield packets.ip("10.0.2.100", "192.0.2.1", 6, tcp[:8], fragment=0x2000, identifier=201)
+    yield packets.ip("10.0.2.100", "192.0.2.1", 6, tcp[8:], fragment=1, identifier=201)
+    for number in range(70):
+        yield packets.ip("10.0.2.100", "192.0.2.1", 17, bytes(8), fragment=0x2000, identifier=300 + number)
 
 
 def datagram_frames():
@@ -510,6 +581,18 @@ def datagram_frames():
     yield packets.icmp("10.0.2.100", "10.0.2.2", 3, 3, bytes(4) + bytes(28))
     yield packets.icmp("10.0.2.100", "10.0.2.2", 13, 0, bytes(16))
     yield packets.udp("fe80::5054:ff:fe12:3456", "2001:db8::1", (5000, 7), b"data")
+
+
+def in_inputs(frames):
+    """Parts of what one input may hold: engine/replay_main.cpp mutates no more than 4,096 bytes."""
+    part, size = [], 0
+    for frame in frames:
+        if size + len(frame) + 13 > 4000:
+            yield part
+            part, size = [], 0
+        part.append(frame)
+        size += len(frame) + 13
+    yield part
 
 
 def frame_seeds():
@@ -532,10 +615,13 @@ def frame_seeds():
                   (6, whole[:8], 0x1FFF))]
     tcp4, tcp6 = list(tcp_frames("10.0.2.100", "192.0.2.1")), list(tcp_frames("fd00::100", "2001:db8::1"))
     groups = [arps, leases, leases6, fragments, tcp4, tcp6, list(extension_frames()), list(ndp_frames()),
-              list(broken_frames()), list(datagram_frames())]
+              list(broken_frames()), list(datagram_frames()), list(denied_frames()), list(cut_frames())]
     for group, (link, policy) in itertools.product(groups, ((0, 0), (1, 3), (0x0C, 4))):
-        yield frame_input(group, link, policy)
+        for part in in_inputs(group):
+            yield frame_input(part, link, policy)
     yield frame_input(arps + tcp4 + fragments, delay=50)
+    yield frame_input([b"\0" * 9, b""], link=1) + struct.pack("!BH", 0, 5) + bytes(5)
+    yield bytes(2) + struct.pack("!BH", 0, 5) + bytes(5)
 
 
 SEEDS = {

@@ -58,10 +58,11 @@ def udp(source, destination, ports, payload, **fields):
     return ip(source, destination, 17, with_checksum(source, destination, 17, head + payload, 6), **fields)
 
 
-def tcp(source, destination, ports, seq, ack, flags, payload=b"", options=b"", window=0xFFFF):
+def tcp(source, destination, ports, seq, ack, flags, payload=b"", options=b"", window=0xFFFF,
+        **fields):
     head = struct.pack("!HHIIBBHHH", *ports, seq, ack, (20 + len(options)) // 4 << 4, flags, window, 0, 0)
     segment = with_checksum(source, destination, 6, head + options + payload, 16)
-    return ip(source, destination, 6, segment)
+    return ip(source, destination, 6, segment, **fields)
 
 
 def icmp(source, destination, kind, code, rest, **fields):

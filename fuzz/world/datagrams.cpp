@@ -13,6 +13,10 @@ using integration::IpFields;
 
 constexpr std::size_t kLargestDatagram = 9000;
 constexpr std::uint8_t kSender = 1;  // of their payloads
+// Bits of `who` of a datagram of the guest's.
+constexpr std::uint8_t kFromForward = 0x80;  // what a forward leads to answers a client
+constexpr std::uint8_t kInOne = 0x40;        // datagrams of kSegment bytes, in one frame
+constexpr std::uint16_t kSegment = 1000;
 
 Data payload_of(std::size_t size) { return stream_bytes(kSender, 1, std::min(size, kLargestDatagram)); }
 
@@ -76,14 +80,34 @@ void Datagrams::host(const Operation& operation) {
 
 void Datagrams::send_udp(const Operation& operation) {
   const sys::IpAddress to = place(operation.a);
-  const auto from = static_cast<std::uint16_t>(5000 + operation.who % 16U);
-  const Data packet = integration::udp_packet(
-      guest_address(to), to,
-      {from, static_cast<std::uint16_t>(7 + operation.a / 256U), payload_of(operation.b)},
-      fields_of(operation.c));
+  integration::UdpDatagram datagram{static_cast<std::uint16_t>(5000 + operation.who % 16U),
+                                    static_cast<std::uint16_t>(7 + operation.a / 256U),
+                                    payload_of(operation.b)};
+  if ((operation.who & kFromForward) != 0) {
+    datagram.source_port = 80;
+    datagram.destination_port = 30000;
+  }
+  const Data packet = integration::udp_packet(guest_address(to), to, datagram, fields_of(operation.c));
+  if ((operation.who & kInOne) != 0 && operation.b > kSegment && world_.port().vnet()) {
+    send_super_datagram(packet, to.is_v4());
+    return;
+  }
   for (const Data& piece : integration::fragment(packet, world_.port().mtu())) {
     world_.port().send(integration::ip_frame(piece));
   }
+}
+
+// The guest's kernel leaves the cutting to the interface.
+void Datagrams::send_super_datagram(sys::Bytes packet, bool v4) {
+  const std::size_t ip = v4 ? 20 : 40;
+  stack::VnetHeader vnet;
+  vnet.flags = stack::VnetHeader::kNeedsChecksum;
+  vnet.gso_type = stack::VnetHeader::kGsoUdpL4;
+  vnet.gso_size = kSegment;
+  vnet.header_length = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip + 8);
+  vnet.checksum_start = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip);
+  vnet.checksum_offset = 6;
+  world_.port().send(integration::ip_frame(packet), vnet);
 }
 
 void Datagrams::send_ping(const Operation& operation) {
@@ -166,11 +190,15 @@ void Datagrams::answer_ping(const Operation& operation) {
   if (ping.closed() || ping.sent.empty()) {
     return;
   }
-  const auto& last = ping.sent.back();
+  const sys::IpAddress to = ping.sent.back().request.destination;
+  Data message = ping.sent.back().message;
+  if (operation.c != 0) {  // nobody has asked with this sequence number
+    sys::store_be16(&message[6], static_cast<std::uint16_t>(sys::load_be16(&message[6]) + operation.c));
+  }
   if (operation.a == 0) {
-    ping.reply(last.request.destination, last.message);
+    ping.reply(to, message);
   } else {
-    ping.fail(host_error(operation, ping.is_v4), last.request.destination, last.message);
+    ping.fail(host_error(operation, ping.is_v4), to, message);
   }
 }
 

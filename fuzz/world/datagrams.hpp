@@ -18,6 +18,7 @@ class Datagrams {
   void guest(const Operation& operation);
   void host(const Operation& operation);
   void send_udp(const Operation& operation);
+  void send_super_datagram(sys::Bytes packet, bool v4);
   void send_ping(const Operation& operation);
   void ask_dns(const Operation& operation);
   void send_fragment(const Operation& operation);

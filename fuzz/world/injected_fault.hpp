@@ -36,6 +36,7 @@ enum class InjectedFault : std::uint8_t {
   no_memory,
   no_reassembly,
   no_reassembled_bytes,
+  miscount,     // the oracle's own books are wrong
   no_patience,  // what has its time does not get it
   hold_timer,
   hold_socket,

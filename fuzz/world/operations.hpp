@@ -53,6 +53,15 @@ enum class OperationKind : std::uint8_t {
   client,
   udp_client,
   remove_forward,
+  forward_range,
+  // what the host has not, and what an administrator changes
+  no_sockets,
+  break_pings,
+  udp_limits,
+  exhaust,
+  resolvers,
+  search,
+  port_ends,
   count
 };
 

@@ -71,6 +71,8 @@ Program ping() { return {{Kind::ping, false, 0, kToServer, 100, 0}}; }
 Program question() { return {{Kind::dns, false, 0, 7, 0, 0}}; }
 Program first_fragment() { return {{Kind::fragment, false, 0, 0, 104, 1}}; }
 
+Program end_of_interface() { return {{Kind::port_ends, false, 0, 0, 0, 0}}; }
+
 struct Proof {
   InjectedFault fault;
   std::string_view says;
@@ -100,6 +102,9 @@ const std::vector<Proof>& proofs() {
       {F::deny_loopback, "a connection to a denied destination"},
       {F::deny_everything, "a datagram to a denied destination", datagram()},
       {F::deny_everything, "a ping to a denied destination", ping()},
+      {F::deny_everything, "a question to somebody who is no resolver", question()},
+      {F::miscount, "the end of the interface is told 1 times of 2", end_of_interface()},
+      {F::miscount, "1 ports are listed, 0 counted", ping()},
       {F::no_flows, "more TCP flows than the limit"},
       {F::no_attempts, "more TCP attempts than the limit", attempt()},
       {F::no_udp_flows, "more UDP flows than the limit", datagram()},
@@ -113,6 +118,7 @@ const std::vector<Proof>& proofs() {
       {F::no_patience, "fragments are left after their time", first_fragment()},
       {F::no_patience, "questions are left after their time", question()},
       {F::no_patience, "TCP attempts are left after their time", attempt()},
+      {F::no_patience, "TCP flows are left after their time", open_connection()},
       {F::hold_timer, "timers are left"},
       {F::hold_socket, "host sockets are left"},
       {F::hold_lwip_memory, "memory of lwIP is left"},

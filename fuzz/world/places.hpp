@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "nat/host.hpp"
 #include "netns/sys/ip_address.hpp"
 
 namespace l4n::fuzz {
@@ -11,10 +13,11 @@ namespace l4n::fuzz {
 [[nodiscard]] sys::IpAddress place(std::size_t number);
 // The guest's own address in the family of `peer`.
 [[nodiscard]] sys::IpAddress guest_address(const sys::IpAddress& peer);
-// Where bytes that the guest sends to `remote` have to come out.
-[[nodiscard]] sys::Endpoint outside_of(const sys::Endpoint& remote);
-// The host's resolver.
-[[nodiscard]] sys::Endpoint resolver();
+// Whether `outside` is where bytes that the guest sends to `remote` have to come out.
+[[nodiscard]] bool leads_to(const sys::Endpoint& remote, const sys::Endpoint& outside);
+// The host's resolvers, the first `count` of those that there are.
+[[nodiscard]] std::vector<nat::HostTarget> resolvers(std::size_t count);
+[[nodiscard]] bool is_resolver(const sys::Endpoint& endpoint);
 // An errno value with which calls of the host may fail.
 [[nodiscard]] int error_number(std::size_t number);
 

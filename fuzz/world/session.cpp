@@ -1,11 +1,16 @@
 #include "fuzz/world/session.hpp"
 
+#include <array>
 #include <cerrno>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "fuzz/engine/oracle.hpp"
 #include "fuzz/world/allocation.hpp"
 #include "fuzz/world/injected_fault.hpp"
 #include "fuzz/world/places.hpp"
+#include "stack/ndp.hpp"
 
 namespace l4n::fuzz {
 namespace {
@@ -22,7 +27,7 @@ constexpr unsigned kMostRounds = 200;
 std::size_t or_unlimited(std::uint16_t value) { return value == 0 ? HostSocket::kUnlimited : value; }
 
 bool belong_together(const GuestLife& life, const nat::HostTarget& target) {
-  return outside_of(life.remote()) == target.endpoint;
+  return leads_to(life.remote(), target.endpoint);
 }
 
 }  // namespace
@@ -38,6 +43,8 @@ void Session::perform(const Operation& operation) {
   time_and_wire(operation);
   datagrams_.perform(operation);
   forwards(operation);
+  lacks(operation);
+  administration(operation);
   if (!operation.at_once) {
     settle();
   }
@@ -70,6 +77,14 @@ void Session::answer_neighbour(const integration::Packet& packet) {
   if (!answers_neighbours_) {
     return;
   }
+  if (packet.icmp && packet.icmp->type == stack::NdpType::kNeighbourSolicitation && !packet.source.is_v4()) {
+    answer_solicitation(packet);
+  } else {
+    answer_arp(packet);
+  }
+}
+
+void Session::answer_arp(const integration::Packet& packet) {
   const sys::Ipv4Address own = guest_address(sys::Ipv4Address{}).v4();
   const bool arp_request = packet.arp.size() == 28 && sys::load_be16(&packet.arp[6]) == 1;
   if (arp_request && sys::load_be32(&packet.arp[24]) == own.value) {
@@ -77,6 +92,35 @@ void Session::answer_neighbour(const integration::Packet& packet) {
     world_.port().send(
         integration::ethernet_frame(stack::kEtherTypeArp, integration::arp_packet(2, own, asker)));
   }
+}
+
+// RFC 4861 4.4.
+void Session::answer_solicitation(const integration::Packet& packet) {
+  constexpr std::size_t kTargetAt = 4;  // behind the fifth octet
+  constexpr std::size_t kTargetEnd = kTargetAt + 16;
+  constexpr std::array<std::uint8_t, 4> kForms{1, 2, 4, 8};
+  const auto [no_option, no_override, unsolicited, another_mac] = kForms;
+  const sys::IpAddress own = guest_address(packet.source);
+  const integration::Data& asked = packet.icmp->rest;
+  if (asked.size() < kTargetEnd || stack::load_ipv6(&asked[kTargetAt]) != own.v6()) {
+    return;
+  }
+  integration::IcmpMessage advertisement;
+  advertisement.type = stack::NdpType::kNeighbourAdvertisement;
+  advertisement.rest.assign(asked.begin(), asked.begin() + kTargetEnd);
+  const unsigned flags = ((advertisement_form_ & unsolicited) != 0 ? 0U : 0x40U) |
+                         ((advertisement_form_ & no_override) != 0 ? 0U : 0x20U);
+  advertisement.rest[0] = static_cast<std::byte>(flags);
+  if ((advertisement_form_ & no_option) == 0) {
+    stack::MacAddress mac = integration::kGuestMac;
+    mac[5] ^= (advertisement_form_ & another_mac) != 0 ? 1U : 0U;
+    integration::append(advertisement.rest, std::array{std::byte{2}, std::byte{1}});
+    integration::append(advertisement.rest, std::as_bytes(std::span(mac)));
+  }
+  integration::IpFields fields;
+  fields.ttl = stack::kNdpHopLimit;
+  world_.port().send(
+      integration::ip_frame(integration::icmp_packet(own, packet.source, advertisement, fields)));
 }
 
 // --- the host's TCP ---
@@ -153,6 +197,7 @@ void Session::time_and_wire(const Operation& operation) {
       break;
     case OperationKind::neighbour:
       answers_neighbours_ = (operation.a & 1U) != 0;
+      advertisement_form_ = operation.b;
       break;
     default:
       break;
@@ -164,16 +209,10 @@ void Session::time_and_wire(const Operation& operation) {
 void Session::forwards(const Operation& operation) {
   FakeHost& host = world_.host();
   switch (operation.kind) {
-    case OperationKind::forward: {
-      nat::ForwardRule rule;
-      rule.protocol = operation.a % 2 == 0 ? nat::ForwardProtocol::tcp : nat::ForwardProtocol::udp;
-      const auto port = static_cast<std::uint16_t>(8000 + operation.b % 4U);
-      const bool v6 = operation.a / 2 % 2 == 1;
-      rule.host = {sys::parse_ip(v6 ? "::" : "0.0.0.0").value(), port};
-      rule.guest = {guest_address(rule.host.address), 80};
-      world_.forward(rule);
+    case OperationKind::forward:
+    case OperationKind::forward_range:
+      forward(operation);
       break;
-    }
     case OperationKind::remove_forward:
       static_cast<void>(world_.gateway().forwards().remove(operation.who));
       break;
@@ -194,6 +233,82 @@ void Session::forwards(const Operation& operation) {
       break;
   }
 }
+
+void Session::forward(const Operation& operation) {
+  nat::ForwardRule rule;
+  rule.protocol = operation.a % 2 == 0 ? nat::ForwardProtocol::tcp : nat::ForwardProtocol::udp;
+  rule.host.address = sys::parse_ip((operation.a & 2U) != 0 ? "::" : "0.0.0.0").value();
+  rule.guest = {guest_address(rule.host.address), 80};
+  if (operation.kind == OperationKind::forward) {
+    rule.host.port = static_cast<std::uint16_t>(8000 + operation.b % 4U);
+  } else {
+    constexpr std::array<std::uint16_t, 4> kGuestPorts{80, 0, 65000, 65535};
+    rule.host.port = operation.b;
+    rule.guest.port = kGuestPorts.at(operation.a >> 2U & 3U);
+    rule.count = operation.c;
+  }
+  world_.forward(rule);
+}
+
+// --- what the host has not ---
+
+void Session::lacks(const Operation& operation) {
+  FakeHost& host = world_.host();
+  const auto error_of = [](std::uint16_t number) { return number == 0 ? 0 : error_number(number); };
+  switch (operation.kind) {
+    case OperationKind::no_sockets:
+      host.udp.open_error = error_of(operation.a);
+      host.ping.open_error = error_of(operation.b);
+      host.plan_datagrams([error = error_of(operation.c)](const nat::HostTarget&) { return error; });
+      break;
+    case OperationKind::break_pings:
+      host.ping.send_error.reset();
+      host.ping.on_send = [&host, error = error_of(operation.a)](const test::FakePingHost::Ping& ping) {
+        host.ping.send_error =
+            error == 0 ? std::nullopt : std::optional(nat::local_error(error, ping.is_v4, 1400));
+      };
+      break;
+    case OperationKind::udp_limits:
+      if (host.udp.opened() > 0) {
+        auto& socket = host.udp.socket(operation.who % host.udp.opened());
+        socket.limit_segments(operation.a == 0 ? 0xffff : operation.a);
+        socket.limit_mtu(operation.b == 0 ? std::uint16_t{0xffff} : operation.b);
+        // Once, and when it is tried again.
+        socket.break_sends(error_of(operation.c), operation.c == 0 ? 0 : 2);
+      }
+      break;
+    case OperationKind::exhaust:
+      if (host.listeners() > 0) {
+        constexpr std::array<int, 5> kErrors{0, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        host.listener(operation.who % host.listeners()).exhaust(kErrors.at(operation.a % kErrors.size()));
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+// --- what an administrator changes, and the end of the interface ---
+
+void Session::administration(const Operation& operation) {
+  switch (operation.kind) {
+    case OperationKind::resolvers:
+      world_.gateway().set_resolvers(resolvers(operation.a));
+      break;
+    case OperationKind::search: {
+      const std::string label(operation.b % 128U, 'a');
+      world_.gateway().set_search(std::vector<std::string>(operation.a % 64U, label + ".example"));
+      break;
+    }
+    case OperationKind::port_ends:
+      world_.end_port(operation.a == 0 ? 0 : error_number(operation.a));
+      break;
+    default:
+      break;
+  }
+}
+
+// --- the end ---
 
 // Everybody gets what he has waited for: frame buffers, room, answers, and the time for repetitions.
 void Session::wait_for_all() {

@@ -20,6 +20,9 @@ class Session {
  private:
   void host_tcp(const Operation& operation);
   void forwards(const Operation& operation);
+  void forward(const Operation& operation);
+  void lacks(const Operation& operation);
+  void administration(const Operation& operation);
   void time_and_wire(const Operation& operation);
   void plan_connects(const Operation& operation);
   [[nodiscard]] std::optional<std::size_t> socket_of(const Operation& operation);
@@ -27,12 +30,15 @@ class Session {
   void receive();
   void wait_for_all();
   void answer_neighbour(const integration::Packet& packet);
+  void answer_arp(const integration::Packet& packet);
+  void answer_solicitation(const integration::Packet& packet);
 
   World world_;
   HostEnds hosts_;
   GuestEnds guests_;
   Datagrams datagrams_;
   bool answers_neighbours_ = true;
+  std::uint16_t advertisement_form_ = 0;  // bits: see answer_solicitation()
 };
 
 // The whole of it: options of the world, operations, the end.

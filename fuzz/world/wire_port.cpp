@@ -30,6 +30,9 @@ WirePort::~WirePort() {
 }
 
 sys::IoResult WirePort::read(stack::FrameBuffer& into) noexcept {
+  if (const auto error = std::exchange(ending_, std::nullopt)) {
+    return *error == 0 ? sys::IoResult::finished() : sys::IoResult::error_of(*error);
+  }
   if (inbound_.empty()) {
     return sys::IoResult::blocked();
   }

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -39,7 +40,10 @@ class WirePort final : public stack::FramePort {
   void repeat_last();
   // What the gateway has sent since the last call; what it sent in fragments, whole.
   [[nodiscard]] std::vector<integration::Packet> take() { return std::exchange(outbound_, {}); }
-  [[nodiscard]] bool readable() const noexcept { return !inbound_.empty(); }
+  [[nodiscard]] bool readable() const noexcept { return !inbound_.empty() || ending_.has_value(); }
+  // The next read tells that the port has ended; `error`: or has failed. Once, so that what is left can be
+  // seen to go on.
+  void end(int error) noexcept { ending_ = error; }
   // From now on writes find no room: the frames are lost.
   void set_full(bool full) noexcept { full_ = full; }
   [[nodiscard]] unsigned mtu() const noexcept { return options_.mtu; }
@@ -60,6 +64,7 @@ class WirePort final : public stack::FramePort {
   bool frames_lost_ = false;
   std::uint64_t frames_written_ = 0;
   std::deque<Data> inbound_;
+  std::optional<int> ending_;
   Data last_;
   std::vector<integration::Packet> outbound_;
   integration::FragmentCollector collector_;

@@ -11,6 +11,7 @@
 #include "fuzz/world/injected_fault.hpp"
 #include "fuzz/world/lwip_state.hpp"
 #include "fuzz/world/places.hpp"
+#include "nat/stats.hpp"
 
 namespace l4n::fuzz {
 namespace {
@@ -22,6 +23,9 @@ constexpr std::size_t kMostReassemblies = 64;
 constexpr std::size_t kMostReassemblyBytes = 1024 * 1024;
 
 constexpr std::array<unsigned, 4> kMtus{1500, 65520, 1280, 576};
+
+// Enough for windows to grow.
+constexpr std::size_t kRoomyMemory = std::size_t{16} * 1024 * 1024;
 
 // The guest may make the host talk to what this allows.
 nat::PolicyConfig believed_policy(const WorldOptions& options) {
@@ -76,7 +80,7 @@ class HeldForProof final : sys::TimerHandler, nat::HostUdpObserver {
     } else if (injected(InjectedFault::hold_lwip_memory)) {
       hold_lwip_memory();
     } else if (injected(InjectedFault::hold_frame_buffer)) {
-      buffer_ = buffers_.take();
+      buffer_ = buffers_.emplace().take();
     }
   }
 
@@ -86,7 +90,7 @@ class HeldForProof final : sys::TimerHandler, nat::HostUdpObserver {
 
   sys::Timer timer_;
   std::unique_ptr<nat::HostUdp> socket_;
-  stack::FrameBufferPool buffers_;
+  std::optional<stack::FrameBufferPool> buffers_;
   stack::FrameBufferPtr buffer_;
 };
 
@@ -101,6 +105,7 @@ nat::Limits small_limits() {
   limits.dns_questions = 6;
   limits.dns_spare = 3;
   limits.memory = std::size_t{2} * 1024 * 1024;
+  limits.tcp_keepalive = std::chrono::minutes(2);
   return limits;
 }
 
@@ -114,6 +119,9 @@ WorldOptions WorldOptions::take(Input& in) {
   options.policy.host_loopback = (policy & 1U) == 0;
   options.policy.dns = (policy & 2U) == 0;
   options.policy.link_local = (policy & 4U) != 0;
+  if ((policy & 8U) != 0) {
+    options.limits.memory = kRoomyMemory;
+  }
   if (options.port.mtu >= 1280) {
     options.policy.network6 = sys::Ipv6Network{sys::parse_ip("fd00::").value().v6(), 64};
   }
@@ -121,10 +129,10 @@ WorldOptions WorldOptions::take(Input& in) {
 }
 
 std::string WorldOptions::text() const {
-  return fmt::format("world mtu {}{}{}{}{}{}{}\n", port.mtu, port.vnet ? " vnet" : "",
+  return fmt::format("world mtu {}{}{}{}{}{}{}{}\n", port.mtu, port.vnet ? " vnet" : "",
                      port.cuts_udp ? " cuts-udp" : "", policy.network6 ? " ipv6" : "",
                      policy.host_loopback ? "" : " no-loopback", policy.dns ? "" : " no-dns",
-                     policy.link_local ? " link-local" : "");
+                     policy.link_local ? " link-local" : "", limits.memory == kRoomyMemory ? " roomy" : "");
 }
 
 World::World(const WorldOptions& options)
@@ -135,7 +143,8 @@ World::World(const WorldOptions& options)
   rewind_lwip();
   const nat::Gateway::Environment environment{timers_, graveyard_, clock_, log_, port_, host_};
   gateway_ = std::make_unique<nat::Gateway>(environment, config_of(options));
-  gateway_->set_resolvers({{resolver()}});
+  gateway_->set_resolvers(resolvers(1));
+  gateway_->on_port_closed([this] { ++port_ends_told_; });
 }
 
 World::~World() = default;
@@ -147,6 +156,15 @@ void World::forward(const nat::ForwardRule& rule) {
   bound_udp_.resize(host_.udp.opened(), true);
 }
 
+void World::end_port(int error) {
+  settle();
+  port_ends_ += injected(InjectedFault::miscount) ? 2 : 1;
+  port_.end(error);
+  settle();
+  FUZZ_REQUIRE(port_ends_told_ == port_ends_, "the end of the interface is told {} times of {}",
+               port_ends_told_, port_ends_);
+}
+
 void World::deliver_to_forward(std::size_t which, const sys::Endpoint& from, sys::Bytes payload) {
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < bound_udp_.size(); ++i) {
@@ -156,7 +174,9 @@ void World::deliver_to_forward(std::size_t which, const sys::Endpoint& from, sys
     }
   }
   if (!candidates.empty()) {
-    host_.udp.socket(candidates[which % candidates.size()]).deliver(from, payload);
+    auto& socket = host_.udp.socket(candidates[which % candidates.size()]);
+    socket.set_local(sys::parse_ip(from.address.is_v4() ? "198.51.100.7" : "2001:db8::7").value());
+    socket.deliver(from, payload);
   }
 }
 
@@ -221,8 +241,13 @@ void World::check_destinations() {
   for (; checked_connects_ < host_.connects(); ++checked_connects_) {
     const nat::HostTarget& target = host_.socket(checked_connects_).target();
     const bool accepted_client = host_.socket(checked_connects_).is_client();
-    FUZZ_REQUIRE(accepted_client || target.endpoint == resolver() || reachable(target.endpoint.address),
+    FUZZ_REQUIRE(accepted_client || is_resolver(target.endpoint) || reachable(target.endpoint.address),
                  "a connection to a denied destination: {}", sys::to_string(target.endpoint));
+  }
+  for (; checked_questions_ < host_.datagram_sockets(); ++checked_questions_) {
+    const nat::HostTarget& target = host_.datagram(checked_questions_).target();
+    FUZZ_REQUIRE(is_resolver(target.endpoint) && !injected(InjectedFault::deny_everything),
+                 "a question to somebody who is no resolver: {}", sys::to_string(target.endpoint));
   }
   bound_udp_.resize(host_.udp.opened(), false);
   checked_udp_.resize(host_.udp.opened());
@@ -243,20 +268,50 @@ void World::check_destinations() {
   }
 }
 
+// What administrators are told agrees with itself.
+void World::check_books() {
+  const nat::Stats stats = nat::collect_stats(*gateway_);
+  const nat::Stats::Use& use = stats.in_use;
+  FUZZ_REQUIRE(use.memory <= use.memory_peak && use.memory_peak <= gateway_->memory().limit(),
+               "memory in use {}, at most {} of {}", use.memory, use.memory_peak, gateway_->memory().limit());
+  FUZZ_REQUIRE(use.dns_spare <= stats.limits.dns_spare, "more spare sockets than the limit: {}",
+               use.dns_spare);
+  FUZZ_REQUIRE(use.neighbours <= stack::Neighbours::kMost, "more neighbours than the limit: {}",
+               use.neighbours);
+  FUZZ_REQUIRE(use.udp_forward_sessions <= nat::UdpForwards::kMostSessions,
+               "more sessions of forwards than the limit: {}", use.udp_forward_sessions);
+  const std::vector<nat::Forward> forwards = gateway_->forwards().list();
+  std::size_t ports = injected(InjectedFault::miscount) ? 1 : 0;
+  for (std::size_t i = 0; i < forwards.size(); ++i) {
+    ports += forwards[i].rule.count;
+    FUZZ_REQUIRE(i == 0 || forwards[i - 1].id < forwards[i].id, "forward {} is listed behind {}",
+                 forwards[i].id, forwards[i - 1].id);
+  }
+  FUZZ_REQUIRE(ports == use.forward_ports && ports <= nat::PortForwards::kMostPorts,
+               "{} ports are listed, {} counted", ports, use.forward_ports);
+}
+
 void World::finish(bool patiently) {
   set_allocation_failures(0);
   port_.set_full(false);
   host_.release_all();
+  for (std::size_t i = 0; i < host_.listeners(); ++i) {
+    host_.listener(i).exhaust(0);
+  }
+  check_books();
   if (patiently) {
-    // Unanswered UDP and forward sessions are the last to end, but for connections.
-    advance(injected(InjectedFault::no_patience) ? sys::Duration(0) : std::chrono::minutes(5));
+    // The guest says nothing any more. What is half-closed or is asked in vain whether it is still there
+    // takes the longest, and that twice where it got half-closed late.
+    advance(injected(InjectedFault::no_patience) ? sys::Duration(0) : std::chrono::minutes(30));
+    FUZZ_REQUIRE(gateway_->tcp().attempts() == 0, "TCP attempts are left after their time");
+    FUZZ_REQUIRE(gateway_->tcp().flows() == 0, "TCP flows are left after their time: {}",
+                 gateway_->tcp().flows());
     FUZZ_REQUIRE(gateway_->udp().flows() == 0, "UDP flows are left after their time: {}",
                  gateway_->udp().flows());
     FUZZ_REQUIRE(gateway_->icmp().flows() == 0, "pings are left after their time: {}",
                  gateway_->icmp().flows());
     FUZZ_REQUIRE(gateway_->reassembly().pending() == 0, "fragments are left after their time");
     FUZZ_REQUIRE(gateway_->dns().pending() == 0, "questions are left after their time");
-    FUZZ_REQUIRE(gateway_->tcp().attempts() == 0, "TCP attempts are left after their time");
   }
   gateway_.reset();
   graveyard_.clear();

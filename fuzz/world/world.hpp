@@ -57,6 +57,8 @@ class World {
   [[nodiscard]] sys::Time now() const noexcept { return clock_.now(); }
   // Adds a port forward. Its UDP sockets may send to whoever has sent to them.
   void forward(const nat::ForwardRule& rule);
+  // The interface ends, or fails with an errno value, which is to be told once.
+  void end_port(int error);
   // A datagram for one of the forwards' sockets, when there is one of that family.
   void deliver_to_forward(std::size_t which, const sys::Endpoint& from, sys::Bytes payload);
 
@@ -65,6 +67,7 @@ class World {
   void check_limits() const;
   [[nodiscard]] bool reachable(const sys::IpAddress& address) const;
   void check_destinations();
+  void check_books();
   void check_nothing_left();
 
   WorldOptions options_;
@@ -78,10 +81,13 @@ class World {
   integration::FakeHost host_;
   std::unique_ptr<nat::Gateway> gateway_;
   bool more_ = false;
+  unsigned port_ends_ = 0;
+  unsigned port_ends_told_ = 0;
   std::size_t checked_connects_ = 0;
   std::vector<bool> bound_udp_;           // host_.udp's sockets: those of a port forward
   std::vector<std::size_t> checked_udp_;  // per socket, of its sends
   std::vector<std::size_t> checked_pings_;
+  std::size_t checked_questions_ = 0;
 };
 
 }  // namespace l4n::fuzz
