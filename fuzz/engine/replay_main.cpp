@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,19 +112,25 @@ ByteString read_file(const std::string& path) {
 }
 
 // An input in a place of its own, of exactly its size: a read beyond it does not find the next one.
-std::vector<std::uint64_t> run_all(const std::vector<ByteString>& inputs) {
-  std::vector<std::uint64_t> digests;
-  for (const ByteString& input : inputs) {
-    set_current_input(input);
-    digests.push_back(run_once(input));
+struct Seed {
+  ByteString bytes;
+  std::uint64_t digest = 0;
+  SteadyClock::duration took{};
+};
+
+void run_all(std::vector<Seed>& seeds) {
+  for (Seed& seed : seeds) {
+    set_current_input(seed.bytes);
+    const auto start = SteadyClock::now();
+    seed.digest = run_once(seed.bytes);
+    seed.took = SteadyClock::now() - start;
   }
-  return digests;
 }
 
-void run_all_backwards(const std::vector<ByteString>& inputs, const std::vector<std::uint64_t>& digests) {
-  for (std::size_t i = inputs.size(); i-- > 0;) {
-    set_current_input(inputs[i]);
-    run_again(inputs[i], digests[i]);
+void run_all_backwards(const std::vector<Seed>& seeds) {
+  for (auto seed = seeds.rbegin(); seed != seeds.rend(); ++seed) {
+    set_current_input(seed->bytes);
+    run_again(seed->bytes, seed->digest);
   }
 }
 
@@ -137,13 +144,39 @@ ByteString mutation_of(const ByteString& from, Random& random) {
   return {data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size)};
 }
 
+// Chooses seeds so that each gets about as much time as another, however long one run of it takes: a few slow
+// ones would take most of it otherwise.
+class Chooser {
+ public:
+  explicit Chooser(const std::vector<Seed>& seeds) : seeds_(seeds) {
+    std::vector<double> weights;
+    std::transform(seeds.begin(), seeds.end(), std::back_inserter(weights), [](const Seed& seed) {
+      constexpr std::chrono::duration<double> kAlwaysCheap = std::chrono::microseconds(200);
+      return 1 / (kAlwaysCheap + seed.took).count();
+    });
+    std::partial_sum(weights.begin(), weights.end(), std::back_inserter(sums_));
+  }
+
+  [[nodiscard]] const ByteString& next(Random& random) const {
+    constexpr std::size_t kParts = 1U << 20U;
+    const double at = sums_.back() * static_cast<double>(random.below(kParts)) / kParts;
+    const auto chosen = std::upper_bound(sums_.begin(), sums_.end(), at) - sums_.begin();
+    return seeds_[static_cast<std::size_t>(chosen)].bytes;
+  }
+
+ private:
+  const std::vector<Seed>& seeds_;
+  std::vector<double> sums_;
+};
+
 // Returns how many.
-std::uint64_t run_mutations(const Options& options, const std::vector<ByteString>& inputs) {
+std::uint64_t run_mutations(const Options& options, const std::vector<Seed>& seeds) {
   const auto end = SteadyClock::now() + std::chrono::seconds(options.seconds);
+  const Chooser chooser(seeds);
   Random random(options.seed);
   std::uint64_t runs = 0;
   while (runs < options.runs || SteadyClock::now() < end) {
-    const ByteString input = mutation_of(inputs[random.below(inputs.size())], random);
+    const ByteString input = mutation_of(chooser.next(random), random);
     set_current_input(input);
     run_sometimes_twice(input);
     ++runs;
@@ -163,19 +196,21 @@ int replay(const Options& options) {
     fmt::print(stderr, "nothing to run\n");
     return 2;
   }
-  std::vector<ByteString> inputs;
-  std::transform(files.begin(), files.end(), std::back_inserter(inputs), read_file);
+  std::vector<Seed> seeds;
+  std::transform(files.begin(), files.end(), std::back_inserter(seeds),
+                 [](const std::string& path) { return Seed{read_file(path)}; });
   if (options.print) {
-    fmt::print("{}", kHarness.print(inputs.front()));
+    fmt::print("{}", kHarness.print(seeds.front().bytes));
     return 0;
   }
   keep_crash_input();
   const auto start = SteadyClock::now();
-  run_all_backwards(inputs, run_all(inputs));
-  report("replayed", 2 * inputs.size(), start);
+  run_all(seeds);
+  run_all_backwards(seeds);
+  report("replayed", 2 * seeds.size(), start);
   if (options.runs > 0 || options.seconds > 0) {
     const auto mutations_start = SteadyClock::now();
-    report("mutated", run_mutations(options, inputs), mutations_start);
+    report("mutated", run_mutations(options, seeds), mutations_start);
   }
   return 0;
 }

@@ -15,6 +15,7 @@
 namespace l4n::fuzz {
 namespace {
 
+using namespace std::chrono_literals;
 using integration::FakeHost;
 using integration::HostSocket;
 using Plan = FakeHost::Plan;
@@ -315,15 +316,15 @@ void Session::wait_for_all() {
   if (injected(InjectedFault::no_patience)) {
     return;
   }
-  constexpr unsigned kSteps = 60;
+  constexpr std::array<std::chrono::seconds, 10> kSteps{1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s, 60s, 60s};
   set_allocation_failures(0);
   world_.port().set_full(false);
   hosts_.release_all();
   answers_neighbours_ = true;
-  for (unsigned i = 0; i < kSteps; ++i) {
+  for (const auto step : kSteps) {
     guests_.become_attentive();
     settle();
-    world_.advance(std::chrono::seconds(5));
+    world_.advance(step);
   }
   settle();
   hosts_.check_arrived(guests_.lives());
