@@ -5,7 +5,7 @@
 #include <sys/utsname.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -421,10 +421,13 @@ TEST_CASE("host tcp: an outbound address does not use up the ports") {
 // Before Linux 6.8 all connections to a destination get even ports while there are any.
 bool kernel_treats_ports_alike() {
   utsname system{};
-  unsigned major = 0;
-  unsigned minor = 0;
-  return ::uname(&system) == 0 && std::sscanf(system.release, "%u.%u", &major, &minor) == 2 &&
-         std::pair(major, minor) >= std::pair(6U, 8U);
+  if (::uname(&system) != 0) {
+    return false;
+  }
+  char* rest = nullptr;
+  const auto major = std::strtoul(system.release, &rest, 10);
+  const auto minor = *rest == '.' ? std::strtoul(rest + 1, nullptr, 10) : 0;
+  return major > 6 || (major == 6 && minor >= 8);
 }
 
 TEST_CASE("host tcp: connections to one destination get odd ports as well as even ones") {
