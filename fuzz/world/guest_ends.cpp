@@ -102,7 +102,7 @@ void GuestEnds::perform(const Operation& operation) {
       break;
     case OperationKind::ack:
       end.window = operation.b != 0 ? operation.b : end.window;
-      acknowledge(end, as_signed(operation.a));
+      acknowledge(end, as_signed(operation.a) - 1024 * (operation.c % 1024));
       break;
     case OperationKind::window:
       end.window = operation.a;
