@@ -72,6 +72,14 @@ def dhcp_seeds():
         [m for i in range(18) for m in (dhcp(1, mac=b"\2\0\0\0\0" + bytes([i])),
                                         dhcp(3, (50, address(f"10.0.2.{15 + i}")),
                                              mac=b"\2\0\0\0\0" + bytes([i])))],
+        # One who asks for what another has, for another address than its own, and one too many.
+        [m for i in range(17) for m in (dhcp(1, mac=b"\2\0\0\0\0" + bytes([i])),
+                                        dhcp(3, ours, (50, address(f"10.0.2.{15 + i}")),
+                                             mac=b"\2\0\0\0\0" + bytes([i])))] +
+        [dhcp(3, (50, address("10.0.2.16")), mac=b"\2\0\0\0\0\0"),
+         dhcp(3, (50, address("10.0.2.15")), mac=b"\2\0\0\0\0\x77")],
+        [dhcp(1), dhcp(3, ours, (50, address("10.0.2.15"))), dhcp(3, (50, address("10.0.2.20"))),
+         dhcp(3, ciaddr="10.0.2.20")],
     ]
     for life, pause in itertools.product(lifes, (0, 200)):
         yield records(CONFIGURATION, *(bytes([pause]) + message for message in life))
@@ -124,6 +132,8 @@ def dhcp6_seeds():
         [dhcp6(1, client, *(ia_na(i) for i in range(9))),
          dhcp6(1, client, ia_na(1, *(f"fd00::10{i}" for i in range(9))))],
         [dhcp6(1, client, *(ia_na(i) for i in range(8)))] * 3,
+        [dhcp6(3, option6(1, CLIENT6 + bytes([who])), server, *(ia_na(i) for i in range(8)))
+         for who in range(3)],
         [dhcp6(1, client, option6(3, bytes(11))),
          dhcp6(1, client, option6(3, bytes(12) + option6(5, bytes(23)))),
          dhcp6(1, client)[:-1]],

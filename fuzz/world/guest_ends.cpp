@@ -102,7 +102,7 @@ void GuestEnds::perform(const Operation& operation) {
       break;
     case OperationKind::ack:
       end.window = operation.b != 0 ? operation.b : end.window;
-      acknowledge(end, as_signed(operation.a));
+      acknowledge(end, as_signed(operation.a) - 1024 * (operation.c % 1024));
       break;
     case OperationKind::window:
       end.window = operation.a;
@@ -209,7 +209,7 @@ void GuestEnds::send_any(End& end, const Operation& operation) {
   TcpSegment segment = make(end, static_cast<std::uint8_t>(operation.a));
   segment.seq += static_cast<std::uint32_t>(as_signed(operation.b));
   segment.ack = life->rcv_nxt() + static_cast<std::uint32_t>(as_signed(operation.c));
-  if (segment.has(Flags::kSyn) && !segment.has(Flags::kAck)) {
+  if (segment.has(Flags::kSyn) && (!segment.has(Flags::kAck) || end.passive)) {
     segment.seq = life->isn();  // any other number could open a connection that this life knows nothing of
   }
   const std::uint32_t offset = segment.seq - life->isn() - (segment.has(Flags::kSyn) ? 0U : 1U);

@@ -22,7 +22,7 @@ struct Names {
 constexpr std::array<Names, kKinds> kNames{{
     {"syn", "options", "to", ""},
     {"data", "length", "-offset", "flags"},
-    {"ack", "-offset", "window", ""},
+    {"ack", "-offset", "window", "back"},
     {"window", "bytes", "", ""},
     {"fin", "", "", ""},
     {"rst", "-offset", "", ""},
