@@ -374,7 +374,7 @@ void TcpFlow::probe_guest() noexcept {
     guest_.write(std::move(buffer));
   } else if (result.status != sys::IoStatus::would_block) {
     host_ended_ = true;
-    host_broken_ = result.status == sys::IoStatus::failed;
+    host_broken_ = host_broken_ || result.status == sys::IoStatus::failed;
     if (!host_broken_) {
       guest_.finish();
     }

@@ -212,6 +212,9 @@ void GuestEnds::send_any(End& end, const Operation& operation) {
   if (segment.has(Flags::kSyn) && (!segment.has(Flags::kAck) || end.passive)) {
     segment.seq = life->isn();  // any other number could open a connection that this life knows nothing of
   }
+  if (segment.has(Flags::kSyn) && end.passive) {
+    segment.options = options_of(0, life->window_scale());  // as every answer to the client's SYN
+  }
   const std::uint32_t offset = segment.seq - life->isn() - (segment.has(Flags::kSyn) ? 0U : 1U);
   const std::size_t size = operation.a >> 8U;
   segment.payload = stream_bytes(life->number(), offset, size);

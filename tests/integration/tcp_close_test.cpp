@@ -333,8 +333,9 @@ TEST_CASE("a reset of the guest while data waits on both sides") {
 }
 
 TEST_CASE("a reset of the host, in every state") {
-  enum class In { syn_received, established, guest_closed, data_waits };
-  for (const In state : {In::syn_received, In::established, In::guest_closed, In::data_waits}) {
+  enum class In { syn_received, established, guest_closed, data_waits, data_comes_to_closed_window };
+  for (const In state : {In::syn_received, In::established, In::guest_closed, In::data_waits,
+                         In::data_comes_to_closed_window}) {
     CAPTURE(static_cast<int>(state));
     World w;
     GuestPeer& guest = w.peer(silent());
@@ -356,11 +357,21 @@ TEST_CASE("a reset of the host, in every state") {
       guest.raw(guest.make(Flags::kPsh | Flags::kAck, random_data(1000, 12)));
       w.settle();
     }
+    if (state == In::data_comes_to_closed_window) {
+      // In the same moment as the reset, so that it is sending that fails first.
+      TcpSegment segment = guest.make(Flags::kPsh | Flags::kAck, random_data(1000, 12));
+      segment.window = 0;
+      guest.raw(segment);
+      w.settle();
+      segment.seq += 1000;
+      guest.raw(segment);
+    }
     if (state != In::syn_received) {
       socket.reset(ECONNRESET);
       w.settle();
     }
     CHECK(guest.was_reset());
+    CHECK_FALSE(guest.got_fin());
     CHECK(w.flows() == 0);
     CHECK(w.buffers() == 0);
   }
