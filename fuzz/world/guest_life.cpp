@@ -41,7 +41,12 @@ std::uint32_t GuestLife::acknowledged() const noexcept {
   return std::min(numbers - (with_fin ? 1U : 0U), sent());
 }
 
+bool GuestLife::is_orderly() const noexcept {
+  return !claimed_too_much_ && !before(snd_una_, isn_ + 1 + furthest_);
+}
+
 void GuestLife::note_sent(const TcpSegment& segment) {
+  claimed_too_much_ = claimed_too_much_ || (segment.has(Flags::kAck) && before(rcv_nxt_, segment.ack));
   // Behind the SYN's own number.
   std::uint32_t offset = segment.seq - isn_ - (segment.has(Flags::kSyn) ? 0U : 1U);
   auto size = static_cast<std::uint32_t>(segment.payload.size());
@@ -56,6 +61,7 @@ void GuestLife::note_sent(const TcpSegment& segment) {
     return;  // no window reaches as far
   }
   sent_.add(offset, size);
+  furthest_ = std::max(furthest_, offset + size + (segment.has(Flags::kFin) ? 1U : 0U));
   if (segment.has(Flags::kFin)) {
     fins_.insert(offset + size);
   }

@@ -32,6 +32,9 @@ class GuestLife {
   // The bytes of the stream that the host can have received at most, and those that it has to receive.
   [[nodiscard]] std::uint32_t sent() const noexcept { return sent_.contiguous(); }
   [[nodiscard]] std::uint32_t acknowledged() const noexcept;
+  // The guest has acknowledged nothing that has not come, and left nothing out of what it has sent: by such a
+  // guest the gateway can do what it has to.
+  [[nodiscard]] bool is_orderly() const noexcept;
   // The bytes of the other direction that have come.
   [[nodiscard]] std::uint32_t received() const noexcept { return received_.contiguous(); }
   // The stream may end there: a FIN was sent, and nothing contradicts it. (A guest that sends data behind its
@@ -64,6 +67,8 @@ class GuestLife {
   std::optional<std::uint8_t> window_scale_;
   SentRanges sent_;
   std::set<std::uint32_t> fins_;  // offsets
+  std::uint32_t furthest_ = 0;    // the end of what was sent, a FIN included: an offset
+  bool claimed_too_much_ = false;
   bool answered_ = false;
   bool reset_ = false;
   bool peer_finished_ = false;
