@@ -114,6 +114,7 @@ class TcpFlow final : public sys::Buried,
   const stack::FlowKey key_;
   State state_ = State::connecting;
   std::list<Handle>::iterator attempt_place_;  // valid until the flow is established
+  bool listed_ = true;                         // the flow of its key
   bool dirty_ = false;                         // queued for pump()
   bool waits_for_memory_ = false;              // will be, after a while
   bool more_ = false;                          // pump() stopped at its budget

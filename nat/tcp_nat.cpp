@@ -39,17 +39,25 @@ TcpNat::TcpNat(stack::GuestLink& link, stack::GuestTcp& guest_tcp, stack::Neighb
       memory_timer_(timers, memory_alarm_) {}
 
 void TcpNat::on_segment(const stack::TcpSegment& segment, stack::FrameBufferPtr frame) {
-  if (const auto index = table_.find(segment.key)) {
-    TcpFlow& flow = flows_.at(*index);
-    if (flow.state() == TcpFlow::State::connecting) {
-      flow.on_early_segment(segment);
-    } else {
-      guest_tcp_.input(flow.guest(), segment, std::move(frame));
+  const auto index = table_.find(segment.key);
+  TcpFlow* const flow = index ? &flows_.at(*index) : nullptr;
+  if (flow != nullptr && flow->state() == TcpFlow::State::connecting) {
+    flow->on_early_segment(segment);
+  } else if (flow != nullptr && flow->guest().state() != stack::GuestConnection::State::closed) {
+    guest_tcp_.input(flow->guest(), segment, std::move(frame));
+  } else if (!guest_tcp_.stray(segment)) {
+    if (flow != nullptr) {
+      unlist(*flow);
     }
-    return;
-  }
-  if (!guest_tcp_.stray(segment)) {
     open(segment);
+  }
+}
+
+// The flow is over for the guest, while the host may still take its data: its key is free for another.
+void TcpNat::unlist(TcpFlow& flow) noexcept {
+  if (flow.listed_) {
+    table_.erase(flow.key());
+    flow.listed_ = false;
   }
 }
 
@@ -211,7 +219,7 @@ sys::Result<std::unique_ptr<HostStream>> TcpNat::connect(const HostTarget& targe
 }
 
 void TcpNat::bury(TcpFlow& flow) noexcept {
-  table_.erase(flow.key());
+  unlist(flow);
   graveyard_.bury(flows_.take(flow.handle()));
 }
 

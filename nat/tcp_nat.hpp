@@ -94,6 +94,7 @@ class TcpNat {
   // The same a little later: the system had no memory for a buffer.
   void wait_for_memory(TcpFlow& flow) noexcept;
   void on_memory_timer();
+  void unlist(TcpFlow& flow) noexcept;
   void bury(TcpFlow& flow) noexcept;
   void send_host_error(const stack::MacAddress& to, const HostError& error, sys::Bytes packet) noexcept;
 

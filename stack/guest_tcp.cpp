@@ -321,11 +321,6 @@ pbuf* GuestTcp::admit(GuestConnection& connection, const TcpSegment& segment, Fr
 
 void GuestTcp::input(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept {
   tcp_pcb* pcb = connection.pcb_;
-  if (pcb == nullptr) {
-    // Over for the guest, while the host still takes its data: TIME-WAIT answers a repeated FIN.
-    static_cast<void>(stray(segment));
-    return;
-  }
   ++counters_.segments;
   connection.mac_ = segment.packet.source_mac;
   reply_mac_ = segment.packet.source_mac;

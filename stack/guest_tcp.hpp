@@ -68,7 +68,8 @@ class GuestTcp final {
   // connection becomes syn_sent. A guest that refuses or does not answer (6 tries, a second apart) ends it as
   // `reset` or `lost`. False when there is no memory for it.
   bool connect(GuestConnection& connection, const FlowKey& key, const MacAddress& mac) noexcept;
-  // A segment of an open connection. `frame` is the buffer that the segment lies in.
+  // A segment of a connection that was opened and is not closed yet. `frame` is the buffer that the segment
+  // lies in.
   void input(GuestConnection& connection, const TcpSegment& segment, FrameBufferPtr frame) noexcept;
   // A segment that belongs to no connection. True when it was dealt with (TIME-WAIT, or answered with a
   // reset); false when it is a SYN that may open a new connection.

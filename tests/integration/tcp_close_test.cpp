@@ -464,6 +464,54 @@ TEST_CASE("no TIME-WAIT where the guest closed first") {
   CHECK(w.host.connects() == 2);
 }
 
+TEST_CASE("a SYN right behind the end of a connection opens the next one") {
+  for (const bool with_reset : {false, true}) {
+    CAPTURE(with_reset);
+    World w;
+    GuestPeer& guest = w.connect();
+    w.host.last().finish();
+    w.settle();
+    REQUIRE(guest.got_fin());
+    // Both in one turn of the loop.
+    guest.raw(guest.make(with_reset ? Flags::kRst | Flags::kAck : Flags::kFin | Flags::kAck));
+    guest.vanish();
+    PeerOptions options;
+    options.isn = 5'000'000;
+    GuestPeer& next = w.peer(options);
+    next.connect();
+    w.settle();
+    CHECK(next.established());
+    CHECK(next.repetitions() == 0);
+    CHECK(w.host.connects() == 2);
+    CHECK(w.flows() == 1);
+  }
+}
+
+TEST_CASE("the next connection does not wait for a host that is slow to take what is left of the last one") {
+  World w;
+  GuestPeer& guest = w.connect();
+  HostSocket& slow = w.host.last();
+  slow.allow(0);
+  slow.finish();
+  const Data data = random_data(10'000, 14);
+  guest.send(data);
+  guest.finish();
+  w.settle();
+  REQUIRE(w.flows() == 1);
+  guest.vanish();
+  PeerOptions options;
+  options.isn = guest.snd_nxt() + 100'000;
+  GuestPeer& next = w.connect(options);
+  CHECK(w.flows() == 2);
+  slow.allow(HostSocket::kUnlimited);
+  next.send(bytes_of("another"));
+  w.settle();
+  CHECK(slow.received() == data);
+  CHECK(slow.got_fin());
+  CHECK(w.host.last().received() == bytes_of("another"));
+  CHECK(w.flows() == 1);
+}
+
 TEST_CASE("the end of the gateway resets what is open") {
   World w;
   GuestPeer& guest = w.connect();
