@@ -128,9 +128,9 @@ void run_all(std::vector<Seed>& seeds) {
 }
 
 void run_all_backwards(const std::vector<Seed>& seeds) {
-  for (auto seed = seeds.rbegin(); seed != seeds.rend(); ++seed) {
-    set_current_input(seed->bytes);
-    run_again(seed->bytes, seed->digest);
+  for (std::size_t i = seeds.size(); i-- > 0;) {
+    set_current_input(seeds[i].bytes);
+    run_again(seeds[i].bytes, seeds[i].digest);
   }
 }
 
