@@ -72,6 +72,9 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     {"restart_syscall", "a sleep goes on after the process was stopped and continued", Need::by_library},
     {"getrandom", "identifiers of pings by a raw socket"},
     {"sched_yield", "the reader in the guest gets its turn after a burst"},
+#ifdef __SANITIZE_ADDRESS__
+    {"sigaltstack", "AddressSanitizer asks for it before what does not return", Need::by_library},
+#endif
     // Memory; what could make it executable is below.
     {"brk", "malloc", Need::by_library},
     {"munmap", "malloc; frame buffers", Need::by_library},
