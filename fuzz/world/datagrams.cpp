@@ -99,14 +99,10 @@ void Datagrams::send_udp(const Operation& operation) {
 
 // The guest's kernel leaves the cutting to the interface.
 void Datagrams::send_super_datagram(sys::Bytes packet, bool v4) {
-  const std::size_t ip = v4 ? 20 : 40;
-  stack::VnetHeader vnet;
-  vnet.flags = stack::VnetHeader::kNeedsChecksum;
+  stack::VnetHeader vnet = integration::partial_checksum(v4 ? 20 : 40, 6);
   vnet.gso_type = stack::VnetHeader::kGsoUdpL4;
   vnet.gso_size = kSegment;
-  vnet.header_length = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip + 8);
-  vnet.checksum_start = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip);
-  vnet.checksum_offset = 6;
+  vnet.header_length = static_cast<std::uint16_t>(vnet.checksum_start + 8);
   world_.port().send(integration::ip_frame(packet), vnet);
 }
 

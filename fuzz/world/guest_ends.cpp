@@ -62,11 +62,7 @@ Data timestamps() {
 // The guest's kernel leaves the checksum and the cutting to the interface where it can.
 VnetHeader offloads_of(const TcpSegment& segment, bool v4) {
   constexpr std::uint16_t kMostPayload = 1400;
-  const auto ip = static_cast<std::uint16_t>(v4 ? 20 : 40);
-  VnetHeader vnet;
-  vnet.flags = VnetHeader::kNeedsChecksum;
-  vnet.checksum_start = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip);
-  vnet.checksum_offset = 16;
+  VnetHeader vnet = integration::partial_checksum(v4 ? 20 : 40, 16);
   if (segment.payload.size() > kMostPayload) {
     vnet.gso_type = v4 ? VnetHeader::kGsoTcp4 : VnetHeader::kGsoTcp6;
     vnet.gso_size = kMostPayload;

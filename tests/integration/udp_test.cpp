@@ -290,13 +290,10 @@ TEST_CASE("a frame of several datagrams stays one call") {
   World w;
   HostUdpSocket& socket = open_flow(w);
   const Data payload = random_data(2500, 3);
-  stack::VnetHeader vnet;
-  vnet.flags = stack::VnetHeader::kNeedsChecksum;
+  stack::VnetHeader vnet = partial_checksum(20, 6);
   vnet.gso_type = stack::VnetHeader::kGsoUdpL4;
   vnet.gso_size = 1000;
   vnet.header_length = 42;
-  vnet.checksum_start = 34;
-  vnet.checksum_offset = 6;
   w.port.inject(ethernet_frame(stack::kEtherTypeIpv4,
                                udp_packet(kGuestAddress, kPeer.address.v4(), {5000, 7, payload})),
                 vnet);

@@ -137,12 +137,7 @@ void GuestPeer::raw(const TcpSegment& segment) {
     announced_edge_ = before(announced_edge_, edge) ? edge : announced_edge_;
   }
   const bool partial = vnet_ && options_.checksum_offload;
-  stack::VnetHeader vnet;
-  if (partial) {
-    vnet.flags = stack::VnetHeader::kNeedsChecksum;
-    vnet.checksum_start = 34;
-    vnet.checksum_offset = 16;
-  }
+  stack::VnetHeader vnet = partial ? partial_checksum(20, 16) : stack::VnetHeader{};
   const std::size_t mss = std::min<std::size_t>(options_.mss.value_or(536), remote_mss_);
   if (vnet_ && segment.payload.size() > mss) {
     vnet.gso_type = stack::VnetHeader::kGsoTcp4;

@@ -414,6 +414,14 @@ Data tcp_packet(const IpAddress& source, const IpAddress& destination, const Tcp
   return ip_packet(source, destination, stack::kProtocolTcp, segment);
 }
 
+stack::VnetHeader partial_checksum(std::size_t ip_header, std::uint16_t offset) {
+  stack::VnetHeader vnet;
+  vnet.flags = stack::VnetHeader::kNeedsChecksum;
+  vnet.checksum_start = static_cast<std::uint16_t>(stack::kEthernetHeaderSize + ip_header);
+  vnet.checksum_offset = offset;
+  return vnet;
+}
+
 Data udp_packet(const IpAddress& source, const IpAddress& destination, const UdpDatagram& d,
                 const IpFields& fields) {
   Data datagram(8);

@@ -121,6 +121,9 @@ struct IpFields {
 // `partial`: the checksum field holds the pseudo-header sum only.
 [[nodiscard]] Data tcp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
                               const TcpSegment& segment, bool partial);
+// What goes before a frame whose checksum is left to the receiver: behind `ip_header` bytes of IP header,
+// that many bytes into the transport's.
+[[nodiscard]] stack::VnetHeader partial_checksum(std::size_t ip_header, std::uint16_t offset);
 [[nodiscard]] Data udp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
                               const UdpDatagram& datagram, const IpFields& fields = {});
 [[nodiscard]] Data icmp_packet(const sys::IpAddress& source, const sys::IpAddress& destination,
