@@ -95,14 +95,6 @@ void HostEnds::check_received(
   }
 }
 
-void HostEnds::release_all() {
-  host_.release_all();
-  for (std::size_t socket = 0; socket < host_.connects(); ++socket) {
-    host_.socket(socket).limit_send(integration::HostSocket::kUnlimited);
-    host_.socket(socket).limit_receive(integration::HostSocket::kUnlimited);
-  }
-}
-
 bool HostEnds::lives_on(std::size_t socket, const GuestLife& life) const {
   return !host_.socket(socket).closed() && !life.was_reset();
 }

@@ -34,8 +34,6 @@ class HostEnds {
   // Oracle, for when everybody has had time: on connections that live what was acknowledged to the guest has
   // reached the host, and what the host has written the guest.
   void check_arrived(const std::deque<GuestLife>& lives);
-  // Nobody is held back any more.
-  void release_all();
 
  private:
   struct End {

@@ -317,9 +317,7 @@ void Session::wait_for_all() {
     return;
   }
   constexpr std::array<std::chrono::seconds, 10> kSteps{1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s, 60s, 60s};
-  set_allocation_failures(0);
-  world_.port().set_full(false);
-  hosts_.release_all();
+  world_.release_all();
   answers_neighbours_ = true;
   for (const auto step : kSteps) {
     guests_.become_attentive();

@@ -291,13 +291,17 @@ void World::check_books() {
                "{} ports are listed, {} counted", ports, use.forward_ports);
 }
 
-void World::finish(bool patiently) {
+void World::release_all() {
   set_allocation_failures(0);
   port_.set_full(false);
   host_.release_all();
   for (std::size_t i = 0; i < host_.listeners(); ++i) {
     host_.listener(i).exhaust(0);
   }
+}
+
+void World::finish(bool patiently) {
+  release_all();
   check_books();
   if (patiently) {
     // The guest says nothing any more. What is half-closed or is asked in vain whether it is still there

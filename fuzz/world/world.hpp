@@ -43,6 +43,8 @@ class World {
   void settle();
   // Lets time pass, from one deadline to the next, and settles after each.
   void advance(sys::Duration duration);
+  // From now on there is memory, room in the interface, and nobody outside is held back.
+  void release_all();
   // Ends the gateway and requires that nothing is left of what it held. `patiently`: only after all that
   // waits for somebody has had its time, which has to be enough.
   void finish(bool patiently);

@@ -362,6 +362,8 @@ bool FakeHost::deliver_events() {
 void FakeHost::release_all() {
   for (const auto& socket : sockets_) {
     if (!socket->closed_) {
+      socket->limit_send(HostSocket::kUnlimited);
+      socket->limit_receive(HostSocket::kUnlimited);
       socket->allow(HostSocket::kUnlimited);
     }
   }

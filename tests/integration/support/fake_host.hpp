@@ -201,7 +201,7 @@ class FakeHost final : public nat::Host {
   bool deliver_events();
   [[nodiscard]] bool has_events() const noexcept;
 
-  // Lets everybody send what they want.
+  // Lets everybody send and receive as much as they want.
   void release_all();
 
   // In the order of their creation.
