@@ -70,7 +70,6 @@ Program large_answer() {
 Program ping() { return {{Kind::ping, false, 0, kToServer, 100, 0}}; }
 Program question() { return {{Kind::dns, false, 0, 7, 0, 0}}; }
 Program first_fragment() { return {{Kind::fragment, false, 0, 0, 104, 1}}; }
-
 Program end_of_interface() { return {{Kind::port_ends, false, 0, 0, 0, 0}}; }
 
 struct Proof {
@@ -132,7 +131,7 @@ const std::vector<Proof>& proofs() {
 
 std::vector<std::byte> bytes_of(const Program& operations) {
   std::vector<std::byte> bytes(kSessionHeader + operations.size() * Operation::kSize);
-  bytes[2] = std::byte{1};  // ends patiently
+  bytes[kEndingAt] = std::byte{kEndsPatiently};
   for (std::size_t i = 0; i < operations.size(); ++i) {
     operations[i].put(
         sys::MutableBytes(bytes).subspan(kSessionHeader + i * Operation::kSize, Operation::kSize));

@@ -25,6 +25,12 @@ constexpr std::size_t kMostSockets = 120;
 // The guest's answers to what the gateway sends at one moment.
 constexpr unsigned kMostRounds = 200;
 
+// Bits of the form in which the guest answers a neighbour solicitation.
+constexpr std::uint16_t kNoLinkAddress = 1;
+constexpr std::uint16_t kNoOverride = 2;
+constexpr std::uint16_t kUnsolicited = 4;
+constexpr std::uint16_t kAnotherAddress = 8;
+
 std::size_t or_unlimited(std::uint16_t value) { return value == 0 ? HostSocket::kUnlimited : value; }
 
 bool belong_together(const GuestLife& life, const nat::HostTarget& target) {
@@ -99,8 +105,6 @@ void Session::answer_arp(const integration::Packet& packet) {
 void Session::answer_solicitation(const integration::Packet& packet) {
   constexpr std::size_t kTargetAt = 4;  // behind the fifth octet
   constexpr std::size_t kTargetEnd = kTargetAt + 16;
-  constexpr std::array<std::uint8_t, 4> kForms{1, 2, 4, 8};
-  const auto [no_option, no_override, unsolicited, another_mac] = kForms;
   const sys::IpAddress own = guest_address(packet.source);
   const integration::Data& asked = packet.icmp->rest;
   if (asked.size() < kTargetEnd || stack::load_ipv6(&asked[kTargetAt]) != own.v6()) {
@@ -109,12 +113,12 @@ void Session::answer_solicitation(const integration::Packet& packet) {
   integration::IcmpMessage advertisement;
   advertisement.type = stack::NdpType::kNeighbourAdvertisement;
   advertisement.rest.assign(asked.begin(), asked.begin() + kTargetEnd);
-  const unsigned flags = ((advertisement_form_ & unsolicited) != 0 ? 0U : 0x40U) |
-                         ((advertisement_form_ & no_override) != 0 ? 0U : 0x20U);
+  const unsigned flags = ((advertisement_form_ & kUnsolicited) != 0 ? 0U : 0x40U) |
+                         ((advertisement_form_ & kNoOverride) != 0 ? 0U : 0x20U);
   advertisement.rest[0] = static_cast<std::byte>(flags);
-  if ((advertisement_form_ & no_option) == 0) {
+  if ((advertisement_form_ & kNoLinkAddress) == 0) {
     stack::MacAddress mac = integration::kGuestMac;
-    mac[5] ^= (advertisement_form_ & another_mac) != 0 ? 1U : 0U;
+    mac[5] ^= (advertisement_form_ & kAnotherAddress) != 0 ? 1U : 0U;
     integration::append(advertisement.rest, std::array{std::byte{2}, std::byte{1}});
     integration::append(advertisement.rest, std::as_bytes(std::span(mac)));
   }
@@ -348,14 +352,14 @@ void run_session(sys::Bytes program) {
   while (in.left() >= Operation::kSize) {
     session.perform(Operation::take(in));
   }
-  session.finish(ending % 8 == 1);
+  session.finish(ending % 8 == kEndsPatiently);
 }
 
 std::string session_text(sys::Bytes program) {
   Input in(program);
   std::string text = WorldOptions::take(in).text();
   const std::uint8_t ending = in.u8();
-  text += fmt::format("ends {}\n", ending % 8 == 1 ? "patiently" : "at once");
+  text += fmt::format("ends {}\n", ending % 8 == kEndsPatiently ? "patiently" : "at once");
   if (const std::uint8_t failing = in.u8(); failing != 0) {
     text += fmt::format("allocations fail by pattern {:02x}\n", failing);
   }

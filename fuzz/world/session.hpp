@@ -38,13 +38,15 @@ class Session {
   GuestEnds guests_;
   Datagrams datagrams_;
   bool answers_neighbours_ = true;
-  std::uint16_t advertisement_form_ = 0;  // bits: see answer_solicitation()
+  std::uint16_t advertisement_form_ = 0;  // bits
 };
 
 // The whole of it: options of the world, operations, the end.
 void run_session(sys::Bytes program);
 [[nodiscard]] std::string session_text(sys::Bytes program);
-// Bytes of a program before its operations.
+// Bytes of a program before its operations, and which of them tells how it ends.
 inline constexpr std::size_t kSessionHeader = 4;
+inline constexpr std::size_t kEndingAt = 2;
+inline constexpr std::uint8_t kEndsPatiently = 1;
 
 }  // namespace l4n::fuzz

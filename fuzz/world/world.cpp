@@ -34,32 +34,8 @@ nat::PolicyConfig believed_policy(const WorldOptions& options) {
   return policy;
 }
 
-// A limit that nothing keeps.
-nat::Limits believed_limits(nat::Limits limits) {
-  switch (injected_fault()) {
-    case InjectedFault::no_flows:
-      limits.tcp_flows = 0;
-      break;
-    case InjectedFault::no_attempts:
-      limits.tcp_attempts = 0;
-      break;
-    case InjectedFault::no_udp_flows:
-      limits.udp_flows = 0;
-      break;
-    case InjectedFault::no_questions:
-      limits.dns_questions = 0;
-      break;
-    case InjectedFault::no_pings:
-      limits.ping_flows = 0;
-      break;
-    case InjectedFault::no_memory:
-      limits.memory = 0;
-      break;
-    default:
-      break;
-  }
-  return limits;
-}
+// What the oracle believes a limit to be: with the fault that is for it, one that nothing keeps.
+std::size_t limit_unless(InjectedFault fault, std::size_t limit) { return injected(fault) ? 0 : limit; }
 
 nat::Gateway::Config config_of(const WorldOptions& options) {
   nat::Gateway::Config config;
@@ -136,10 +112,7 @@ std::string WorldOptions::text() const {
 }
 
 World::World(const WorldOptions& options)
-    : options_(options),
-      policy_(believed_policy(options)),
-      believed_(believed_limits(options.limits)),
-      port_(options.port) {
+    : options_(options), policy_(believed_policy(options)), port_(options.port) {
   rewind_lwip();
   const nat::Gateway::Environment environment{timers_, graveyard_, clock_, log_, port_, host_};
   gateway_ = std::make_unique<nat::Gateway>(environment, config_of(options));
@@ -213,23 +186,24 @@ void World::advance(sys::Duration duration) {
 }
 
 void World::check_limits() const {
+  using F = InjectedFault;
+  const nat::Limits& limits = options_.limits;
   const nat::TcpNat& tcp = gateway_->tcp();
-  FUZZ_REQUIRE(tcp.flows() <= believed_.tcp_flows, "more TCP flows than the limit: {}", tcp.flows());
-  FUZZ_REQUIRE(tcp.attempts() <= believed_.tcp_attempts, "more TCP attempts than the limit: {}",
-               tcp.attempts());
-  FUZZ_REQUIRE(gateway_->udp().flows() <= believed_.udp_flows, "more UDP flows than the limit: {}",
-               gateway_->udp().flows());
-  FUZZ_REQUIRE(gateway_->dns().pending() <= believed_.dns_questions, "more questions than the limit: {}",
-               gateway_->dns().pending());
-  FUZZ_REQUIRE(gateway_->icmp().flows() <= believed_.ping_flows, "more pings than the limit: {}",
-               gateway_->icmp().flows());
-  FUZZ_REQUIRE(gateway_->memory().in_use() <= believed_.memory,
+  FUZZ_REQUIRE(tcp.flows() <= limit_unless(F::no_flows, limits.tcp_flows),
+               "more TCP flows than the limit: {}", tcp.flows());
+  FUZZ_REQUIRE(tcp.attempts() <= limit_unless(F::no_attempts, limits.tcp_attempts),
+               "more TCP attempts than the limit: {}", tcp.attempts());
+  FUZZ_REQUIRE(gateway_->udp().flows() <= limit_unless(F::no_udp_flows, limits.udp_flows),
+               "more UDP flows than the limit: {}", gateway_->udp().flows());
+  FUZZ_REQUIRE(gateway_->dns().pending() <= limit_unless(F::no_questions, limits.dns_questions),
+               "more questions than the limit: {}", gateway_->dns().pending());
+  FUZZ_REQUIRE(gateway_->icmp().flows() <= limit_unless(F::no_pings, limits.ping_flows),
+               "more pings than the limit: {}", gateway_->icmp().flows());
+  FUZZ_REQUIRE(gateway_->memory().in_use() <= limit_unless(F::no_memory, limits.memory),
                "connections hold more memory than the limit: {}", gateway_->memory().in_use());
-  FUZZ_REQUIRE(
-      gateway_->reassembly().pending() <= (injected(InjectedFault::no_reassembly) ? 0 : kMostReassemblies),
-      "more datagrams in reassembly than the limit");
-  FUZZ_REQUIRE(gateway_->reassembly().bytes() <=
-                   (injected(InjectedFault::no_reassembled_bytes) ? 0 : kMostReassemblyBytes),
+  FUZZ_REQUIRE(gateway_->reassembly().pending() <= limit_unless(F::no_reassembly, kMostReassemblies),
+               "more datagrams in reassembly than the limit");
+  FUZZ_REQUIRE(gateway_->reassembly().bytes() <= limit_unless(F::no_reassembled_bytes, kMostReassemblyBytes),
                "more bytes in reassembly than the limit");
 }
 

@@ -73,8 +73,7 @@ class World {
   void check_nothing_left();
 
   WorldOptions options_;
-  PolicyTable policy_;    // what the oracles believe of destinations, from the contract
-  nat::Limits believed_;  // and of the limits
+  PolicyTable policy_;  // what the oracles believe of destinations, from the contract
   sys::ManualClock clock_;
   sys::TimerQueue timers_{clock_};
   sys::Graveyard graveyard_;
