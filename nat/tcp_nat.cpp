@@ -195,10 +195,12 @@ void TcpNat::on_memory_timer() {
 }
 
 bool TcpNat::pump() noexcept {
-  pumping_.swap(dirty_);
-  const sys::Time now = pumping_.empty() ? sys::Time() : timers_.now();
-  for (const Handle handle : pumping_) {
-    TcpFlow* flow = flows_.get(handle);
+  const sys::Time begin = dirty_.empty() ? sys::Time() : timers_.now();
+  sys::Time now = begin;
+  // What is marked meanwhile waits for the next turn, behind the others.
+  for (std::size_t left = dirty_.size(); left > 0 && now - begin < kPumpTime; --left) {
+    TcpFlow* flow = flows_.get(dirty_.front());
+    dirty_.pop_front();
     if (flow == nullptr) {
       continue;
     }
@@ -206,8 +208,8 @@ bool TcpNat::pump() noexcept {
     if (flow->pump(now)) {
       mark_dirty(*flow);
     }
+    now = timers_.now();
   }
-  pumping_.clear();
   return !dirty_.empty();
 }
 

@@ -38,6 +38,11 @@ class TcpNat {
   // frames would be lost meanwhile, for want of room in its interface.
   static constexpr sys::Duration kConnectBurst = std::chrono::milliseconds(50);
 
+  // How long flows are pumped before the guest's frames are looked at again, which is about as long as a
+  // turn's frames take. With a thousand flows that have something to do the guest's interface would overflow
+  // meanwhile.
+  static constexpr sys::Duration kPumpTime = std::chrono::microseconds(250);
+
   struct Counters {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;        // the table was full
@@ -62,7 +67,8 @@ class TcpNat {
   // A client of a port forward: `seen` is where the guest sees it (another port is taken when a connection
   // from there exists), `guest` where it wants to go. When the table is full the client gets a reset.
   void on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen, const sys::Endpoint& guest);
-  // Pumps every flow that asked for it, once. True when one of them has work left.
+  // Pumps the flows that asked for it, once each and in that order, for kPumpTime. True when there is work
+  // left.
   bool pump() noexcept;
   // Resets every flow.
   void abandon_all() noexcept;
@@ -115,9 +121,7 @@ class TcpNat {
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
   sys::WorkLimit connects_{kConnectBurst};
-  std::vector<Handle> dirty_;
-  std::vector<Handle> pumping_;  // scratch of pump()
-
+  std::deque<Handle> dirty_;     // have work to do
   std::deque<Handle> starving_;  // wait for memory
   sys::MemberTimer<TcpNat> memory_alarm_{*this, &TcpNat::on_memory_timer};
   sys::Timer memory_timer_;

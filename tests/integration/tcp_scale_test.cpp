@@ -143,6 +143,33 @@ TEST_CASE("a busy flow does not keep the others waiting") {
   CHECK(quiet.seen().back().at == w.clock.now());
 }
 
+TEST_CASE("a thousand busy flows do not keep the guest's frames waiting") {
+  constexpr std::size_t kBusy = 1000;
+  constexpr sys::Duration kWriteTime = 50us;
+  World w({.limits = {.tcp_flows = kBusy, .tcp_attempts = kBusy}});
+  std::vector<GuestPeer*> guests;
+  for (std::size_t i = 0; i < kBusy; ++i) {
+    guests.push_back(&w.connect(nth(i)));
+  }
+  std::size_t written = 0;
+  w.port.set_fates_to_guest([&](const Packet& /*packet*/) {
+    w.clock.advance(kWriteTime);
+    ++written;
+    return Fate::pass;
+  });
+  for (std::size_t i = 0; i < kBusy; ++i) {
+    w.host.socket(i).write(greeting(i));
+  }
+  for (std::size_t turns = 1; written < kBusy; ++turns) {
+    w.turn();
+    REQUIRE(written == turns * (nat::TcpNat::kPumpTime / kWriteTime));
+  }
+  w.settle();
+  for (std::size_t i = 0; i < kBusy; ++i) {
+    CHECK(guests[i]->received() == greeting(i));
+  }
+}
+
 TEST_CASE("random flows that open, talk and close in any order") {
   World w({.limits = {.tcp_flows = 300, .tcp_attempts = 100}});
   std::mt19937 random(7);
