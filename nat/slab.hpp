@@ -2,10 +2,13 @@
 // is recognised instead of being followed.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "netns/sys/spare_room.hpp"
 
 namespace l4n::nat {
 
@@ -22,8 +25,8 @@ class Slab {
   // Reserves a name; the object is put in with set().
   [[nodiscard]] Handle reserve() {
     if (free_.empty()) {
-      slots_.emplace_back();
-      return {static_cast<std::uint32_t>(slots_.size() - 1), slots_.back().generation};
+      slots_.push_back({nullptr, newest_});
+      return {static_cast<std::uint32_t>(slots_.size() - 1), newest_};
     }
     const std::uint32_t index = free_.back();
     free_.pop_back();
@@ -36,17 +39,23 @@ class Slab {
   }
   // Null when the object is gone.
   [[nodiscard]] T* get(Handle handle) const noexcept {
-    const Slot& slot = slots_[handle.index];
-    return slot.generation == handle.generation ? slot.object.get() : nullptr;
+    if (handle.index >= slots_.size() || slots_[handle.index].generation != handle.generation) {
+      return nullptr;
+    }
+    return slots_[handle.index].object.get();
   }
   // The object now at an index that a table of live objects holds.
   [[nodiscard]] T& at(std::uint32_t index) const noexcept { return *slots_[index].object; }
   [[nodiscard]] std::unique_ptr<T> take(Handle handle) noexcept {
     Slot& slot = slots_[handle.index];
-    ++slot.generation;
+    std::unique_ptr<T> object = std::move(slot.object);
+    newest_ = std::max(newest_, ++slot.generation);
     --size_;
     free_.push_back(handle.index);
-    return std::move(slot.object);
+    if (free_.size() == slots_.size()) {
+      forget_slots();
+    }
+    return object;
   }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
@@ -62,11 +71,20 @@ class Slab {
  private:
   struct Slot {
     std::unique_ptr<T> object;
-    std::uint32_t generation = 1;
+    std::uint32_t generation;
   };
+
+  // None is in use. What comes next has generations that no name has had.
+  void forget_slots() noexcept {
+    slots_.clear();
+    free_.clear();
+    sys::give_back_spare_room(slots_);
+    sys::give_back_spare_room(free_);
+  }
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
+  std::uint32_t newest_ = 1;  // generation; 0 is a default handle's
   std::size_t size_ = 0;
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "netns/sys/spare_room.hpp"
+
 namespace l4n::sys {
 namespace {
 
@@ -40,17 +42,18 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(const Clock& clock) {
 Result<void> EventLoop::add(int fd, std::uint32_t events, EventHandler& handler) {
   const auto index = static_cast<std::size_t>(fd);
   if (index >= slots_.size()) {
-    slots_.resize(std::max(index + 1, slots_.size() * 2));
+    slots_.resize(index + 1);
   }
   Slot& slot = slots_[index];
+  const std::uint32_t generation = ++last_generation_;
   epoll_event event{};
   event.events = events;
-  event.data.u64 = event_data(fd, slot.generation + 1);
+  event.data.u64 = event_data(fd, generation);
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     return errno_error("cannot watch a descriptor");
   }
   watched_ += slot.handler == nullptr ? 1 : 0;  // else its last owner has closed it without a word
-  slot = {&handler, slot.generation + 1};
+  slot = {&handler, generation};
   return {};
 }
 
@@ -71,11 +74,15 @@ void EventLoop::remove(int fd) noexcept {
 
 void EventLoop::forget(int fd) noexcept {
   const auto index = static_cast<std::size_t>(fd);
-  if (index < slots_.size()) {
-    watched_ -= slots_[index].handler != nullptr ? 1 : 0;
-    slots_[index].handler = nullptr;
-    ++slots_[index].generation;
+  if (index >= slots_.size() || slots_[index].handler == nullptr) {
+    return;
   }
+  --watched_;
+  slots_[index].handler = nullptr;
+  while (!slots_.empty() && slots_.back().handler == nullptr) {
+    slots_.pop_back();
+  }
+  give_back_spare_room(slots_);
 }
 
 int EventLoop::sleep_ms(Duration limit) const noexcept {
@@ -98,9 +105,8 @@ int EventLoop::sleep_ms(Duration limit) const noexcept {
 void EventLoop::dispatch(std::uint64_t data, std::uint32_t events) noexcept {
   const auto fd = static_cast<std::size_t>(data & 0xffffffffU);
   const auto generation = static_cast<std::uint32_t>(data >> 32U);
-  const Slot& slot = slots_[fd];
-  if (slot.handler != nullptr && slot.generation == generation) {
-    slot.handler->on_event(events);
+  if (fd < slots_.size() && slots_[fd].handler != nullptr && slots_[fd].generation == generation) {
+    slots_[fd].handler->on_event(events);
   }
 }
 

@@ -92,7 +92,8 @@ class EventLoop {
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
 
  private:
-  // One slot per descriptor number. The generation tells events of an earlier owner of the same number.
+  // One slot per descriptor number, up to the largest that is watched. The generation, a new one with each
+  // add(), tells events of an earlier owner of the same number.
   struct Slot {
     EventHandler* handler = nullptr;
     std::uint32_t generation = 0;
@@ -108,6 +109,7 @@ class EventLoop {
   Graveyard graveyard_;
   Fd epoll_;
   std::vector<Slot> slots_;
+  std::uint32_t last_generation_ = 0;
   std::size_t watched_ = 0;
   std::vector<TurnHook*> hooks_;
   bool busy_ = false;  // a hook has work left

@@ -1,5 +1,7 @@
 #include "netns/sys/timers.hpp"
 
+#include "netns/sys/spare_room.hpp"
+
 namespace l4n::sys {
 
 void Timer::arm(Duration after) {
@@ -42,6 +44,7 @@ void TimerQueue::remove(Timer& timer) noexcept {
   timer.index_ = Timer::kIdle;
   Timer* last = heap_.back();
   heap_.pop_back();
+  give_back_spare_room(heap_);
   if (last == &timer) {
     return;
   }

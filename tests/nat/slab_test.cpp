@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -78,6 +79,30 @@ TEST_CASE("slab: for_each sees what is there, and only that") {
   std::vector<int> seen;
   slab.for_each([&](int& value) { seen.push_back(value); });
   CHECK(seen == std::vector<int>{2, 4});
+}
+
+TEST_CASE("slab: an empty slab has given its places back, and names of before are not followed") {
+  IntSlab slab;
+  std::vector<Handle> old;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 1000; ++i) {
+      old.push_back(put(slab, i));
+    }
+    const Handle kept = put(slab, -1);
+    for (int i = 0; i < 1000; ++i) {
+      static_cast<void>(slab.take(old[old.size() - 1 - static_cast<std::size_t>(i)]));
+    }
+    const Handle reserved = slab.reserve();
+    static_cast<void>(slab.take(kept));
+    CHECK(slab.set(reserved, std::make_unique<int>(-2)) == -2);  // its place has not gone
+    static_cast<void>(slab.take(reserved));
+    for (const Handle& handle : old) {
+      REQUIRE(slab.get(handle) == nullptr);
+    }
+  }
+  const Handle next = put(slab, 5);
+  CHECK(next.index == 0);
+  CHECK(std::none_of(old.begin(), old.end(), [&](const Handle& handle) { return handle == next; }));
 }
 
 TEST_CASE("slab: random operations against a reference") {

@@ -242,6 +242,27 @@ TEST_CASE_FIXTURE(Fixture, "event loop: a handler may add so many descriptors th
   CHECK(quiet.calls >= 300);
 }
 
+TEST_CASE_FIXTURE(Fixture, "event loop: events of descriptors that a handler has removed are dropped") {
+  std::vector<Fd> ready;
+  CallingHandler other([](std::uint32_t) {});
+  CallingHandler first([&](std::uint32_t) {
+    for (const Fd& fd : ready) {
+      loop->remove(fd.get());
+    }
+    // One of them again, as somebody else's.
+    REQUIRE(loop->add(ready.front().get(), EPOLLOUT | EPOLLET, other));
+  });
+  for (int i = 0; i < 100; ++i) {
+    ready.emplace_back(::eventfd(1, EFD_CLOEXEC));
+    REQUIRE(loop->add(ready.back().get(), EPOLLIN, first));
+  }
+  turn();
+  CHECK(first.calls == 1);
+  CHECK(loop->watched() == 1);
+  loop->remove(ready.front().get());
+  CHECK(loop->watched() == 0);
+}
+
 TEST_CASE_FIXTURE(Fixture, "event loop: sleeps no longer than told, and until the next timer") {
   CHECK(time_of([&] { turn(20ms); }) >= 20ms);
   bool fired = false;
