@@ -42,7 +42,7 @@ class FrameBufferPool {
   // The most unused buffers that are kept.
   static constexpr std::size_t kMostUnused = 256;
   // As many stay when nothing happens.
-  static constexpr std::size_t kIdle = 4;
+  static constexpr std::size_t kIdle = 1;
 
   FrameBufferPool() noexcept;
   FrameBufferPool(const FrameBufferPool&) = delete;
