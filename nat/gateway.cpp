@@ -42,11 +42,9 @@ Gateway::Gateway(const Environment& e, const Config& config)
     dhcp6_.emplace(Dhcp6Server::Config{*policy_.network6, policy_.dns}, e.clock);
   }
   reassembly_.on_timeout([this](const stack::MacAddress& source_mac, sys::Bytes packet) {
-    const auto ip = stack::decode_quoted_ip(packet);
-    const std::uint8_t type =
-        ip && !ip->is_v4() ? stack::Icmp6Type::kTimeExceeded : stack::IcmpType::kTimeExceeded;
-    link_.send_icmp_error(source_mac, policy_.gateway_for(ip ? ip->source : sys::IpAddress()), type,
-                          stack::IcmpTimeExceeded::kReassembly, packet);
+    const stack::IpHeader ip = stack::decode_quoted_ip(packet).value_or(stack::IpHeader{});
+    send_time_exceeded(link_, source_mac, policy_.gateway_for(ip.source),
+                       stack::IcmpTimeExceeded::kReassembly, packet);
   });
 }
 

@@ -223,8 +223,13 @@ bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const 
 
 void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept {
+  send_time_exceeded(link, packet.source_mac, gateway, stack::IcmpTimeExceeded::kTransit, packet.packet);
+}
+
+void send_time_exceeded(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
+                        std::uint8_t code, sys::Bytes packet) noexcept {
   const std::uint8_t type = gateway.is_v4() ? IcmpType::kTimeExceeded : Icmp6Type::kTimeExceeded;
-  link.send_icmp_error(packet.source_mac, gateway, type, stack::IcmpTimeExceeded::kTransit, packet.packet);
+  link.send_icmp_error(to, gateway, type, code, packet);
 }
 
 }  // namespace l4n::nat

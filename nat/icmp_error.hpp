@@ -71,5 +71,8 @@ bool send_host_error(stack::GuestLink& link, const stack::MacAddress& to, const 
 }
 void send_time_exceeded(stack::GuestLink& link, const sys::IpAddress& gateway,
                         const stack::IpPacket& packet) noexcept;
+// The same about a packet's bytes, with one of stack::IcmpTimeExceeded.
+void send_time_exceeded(stack::GuestLink& link, const stack::MacAddress& to, const sys::IpAddress& gateway,
+                        std::uint8_t code, sys::Bytes packet) noexcept;
 
 }  // namespace l4n::nat
