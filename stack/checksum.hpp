@@ -13,7 +13,6 @@ namespace l4n::stack {
 class ChecksumAccumulator {
  public:
   void add(sys::Bytes data) noexcept;
-  void add_be16(std::uint16_t v) noexcept { sum_ += v; }
   // RFC 9293 3.1 / RFC 8200 8.1.
   void add_pseudo_header(const sys::IpAddress& src, const sys::IpAddress& dst, std::uint8_t protocol,
                          std::uint32_t length) noexcept;

@@ -262,7 +262,6 @@ IpHeader ndp_header(const sys::Ipv6Address& source, const sys::Ipv6Address& dest
 }
 
 sys::Ipv6Address all_nodes() noexcept { return link_local_group(1); }
-sys::Ipv6Address all_routers() noexcept { return link_local_group(2); }
 
 sys::Ipv6Address solicited_node_multicast(const sys::Ipv6Address& address) noexcept {
   sys::Ipv6Address group = link_local_group(0);

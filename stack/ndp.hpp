@@ -102,9 +102,8 @@ inline constexpr std::size_t kMostAdvertisedDnsServers = 3;
 // domains are those of encode_search_list() (stack/domain_name.hpp) for the room there is.
 std::size_t encode_router_advertisement(sys::MutableBytes out, const RouterAdvertisement& advertisement);
 
-// ff02::1, ff02::2 (RFC 4291 2.7.1).
+// ff02::1 (RFC 4291 2.7.1).
 [[nodiscard]] sys::Ipv6Address all_nodes() noexcept;
-[[nodiscard]] sys::Ipv6Address all_routers() noexcept;
 // ff02::1:ffXX:XXXX of an address, and whether an address is one.
 [[nodiscard]] sys::Ipv6Address solicited_node_multicast(const sys::Ipv6Address& address) noexcept;
 [[nodiscard]] bool is_solicited_node_multicast(const sys::Ipv6Address& address) noexcept;

@@ -82,8 +82,8 @@ TEST_CASE("checksum: the largest frames, all ones") {
 
 TEST_CASE("checksum: single words") {
   ChecksumAccumulator sum;
-  sum.add_be16(0xffff);
-  sum.add_be16(0x0002);
+  sum.add(from_hex("ff ff"));
+  sum.add(from_hex("00 02"));
   sum.add(from_hex("00 03"));
   CHECK(sum.partial() == 5);
   CHECK(sum.finish() == 0xfffa);
