@@ -2,6 +2,8 @@
 import socket
 import struct
 
+import station
+
 GATEWAY_MAC = bytes.fromhex("52550a000202")
 BROADCAST_MAC = b"\xff" * 6
 # The guest's kernel knows neither, so it answers nothing that comes for them.
@@ -25,27 +27,21 @@ TCP_SEQUENCE = IPV4_PAYLOAD + 4
 
 
 def ethernet(ether_type, payload, *, source=ATTACKER_MAC, destination=GATEWAY_MAC):
-    return destination + source + struct.pack("!H", ether_type) + payload
+    return station.ethernet(destination, source, ether_type, payload)
 
 
 def arp(operation, sender_mac, sender, target):
-    packet = struct.pack("!HHBBH", 1, IPV4, 6, 4, operation)
-    packet += sender_mac + socket.inet_aton(sender) + bytes(6) + socket.inet_aton(target)
-    return ethernet(ARP, packet, destination=BROADCAST_MAC)
+    return ethernet(ARP, station.arp(operation, sender_mac, sender, target), destination=BROADCAST_MAC)
 
 
-def ipv4(protocol, payload, to, *, sender=ATTACKER_IP, fragment=0, identification=1, ttl=64, **link):
+def ipv4(protocol, payload, to, *, sender=ATTACKER_IP, fragment=0, identification=1, **link):
     """`fragment`: flags and offset as on the wire."""
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), identification, fragment, ttl, protocol, 0,
-                         socket.inet_aton(sender), socket.inet_aton(to))
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    return ethernet(IPV4, header + payload, **link)
+    packet = station.ipv4(sender, to, protocol, payload, ident=identification, fragment=fragment)
+    return ethernet(IPV4, packet, **link)
 
 
 def ipv6(next_header, payload, to, *, sender=ATTACKER_IP6, hop_limit=64, **link):
-    header = struct.pack("!IHBB", 6 << 28, len(payload), next_header, hop_limit)
-    addresses = (socket.inet_pton(socket.AF_INET6, a) for a in (sender, to))
-    return ethernet(IPV6, header + b"".join(addresses) + payload, **link)
+    return ethernet(IPV6, station.ipv6(sender, to, next_header, payload, hops=hop_limit), **link)
 
 
 def tcp(source_port, destination_port, *, sequence=0, acknowledgment=0, flags=SYN, window=65535, options=b"",
@@ -80,11 +76,3 @@ def dhcp_discover(mac):
     message = struct.pack("!BBBBIHH16s", 1, 1, 6, 0, 1, 0, 0, bytes(16)) + mac + bytes(10 + 64 + 128)
     message += bytes.fromhex("63825363") + b"\x35\x01\x01\xff"
     return ipv4(UDP, udp(68, 67, message), "255.255.255.255", sender="0.0.0.0", source=mac, destination=BROADCAST_MAC)
-
-
-def checksum(data):
-    """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[:len(data) & ~1])) + (data[-1] << 8 if len(data) & 1 else 0)
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

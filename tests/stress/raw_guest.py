@@ -7,6 +7,7 @@ import struct
 import threading
 
 import frames
+import station
 from namespaces import inside_netns, wait_for
 
 SO_RCVBUFFORCE = 33
@@ -44,10 +45,7 @@ def acknowledge(segment, window, taken=None):
 
 
 def tcp_frame(segment, to):
-    """With its checksum."""
-    pseudo = socket.inet_aton(frames.ATTACKER_IP) + socket.inet_aton(to) + struct.pack("!HH", frames.TCP, len(segment))
-    total = frames.checksum(pseudo + segment)
-    return frames.ipv4(frames.TCP, segment[:16] + struct.pack("!H", total) + segment[18:], to)
+    return frames.ipv4(frames.TCP, station.with_checksum(frames.ATTACKER_IP, to, frames.TCP, segment, 16), to)
 
 
 class RawGuest:
