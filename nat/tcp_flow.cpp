@@ -187,20 +187,27 @@ void TcpFlow::on_early_segment(const stack::TcpSegment& segment) noexcept {
 
 void TcpFlow::on_host_event() noexcept { nat_.mark_dirty(*this); }
 
-void TcpFlow::on_connection_change() noexcept { nat_.mark_dirty(*this); }
+void TcpFlow::on_connection_change() noexcept {
+  nat_.mark_dirty(*this);
+  if (guest_.readable() > 0) {
+    nat_.mark_fed(*this);
+  }
+}
+
+void TcpFlow::pass_on() noexcept {
+  begin_relaying();
+  if (state_ == State::relaying && !guest_broke()) {
+    to_host();
+  }
+}
 
 bool TcpFlow::pump(sys::Time now) noexcept {
   more_ = false;
   last_active_ = now;
-  using Guest = stack::GuestConnection::State;
   if (state_ == State::connecting && attempt_) {
     check_connect();
   }
-  if (state_ == State::opening && guest_.state() != Guest::syn_received &&
-      guest_.state() != Guest::syn_sent) {
-    transition(State::relaying);
-    watch_silence();
-  }
+  begin_relaying();
   if (state_ == State::relaying) {
     relay();
   }
@@ -209,9 +216,24 @@ bool TcpFlow::pump(sys::Time now) noexcept {
 
 // --- relaying ---
 
-void TcpFlow::relay() noexcept {
+// Once the guest has finished the handshake.
+void TcpFlow::begin_relaying() noexcept {
+  using Guest = stack::GuestConnection::State;
+  if (state_ == State::opening && guest_.state() != Guest::syn_received &&
+      guest_.state() != Guest::syn_sent) {
+    transition(State::relaying);
+    last_active_ = nat_.timers().now();
+    watch_silence();
+  }
+}
+
+bool TcpFlow::guest_broke() const noexcept {
   using End = stack::GuestConnection::End;
-  if (guest_.end() == End::reset || guest_.end() == End::lost) {
+  return guest_.end() == End::reset || guest_.end() == End::lost;
+}
+
+void TcpFlow::relay() noexcept {
+  if (guest_broke()) {
     abandon();
     return;
   }

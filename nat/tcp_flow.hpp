@@ -14,8 +14,9 @@
 // A connection that a port forward has accepted goes the other way round: connecting looks for the guest's
 // MAC address, opening has sent it a SYN.
 //
-// The flow does its work in pump(), once per turn of the loop and only when something has happened to one of
-// its ends. It never blocks: what cannot go on waits for the next event of the end that holds it up.
+// The flow does its work in pump(), at most once per turn of the loop and only when something has happened to
+// one of its ends; but what the guest has sent is passed on in the same turn, however many flows wait. It
+// never blocks: what cannot go on waits for the next event of the end that holds it up.
 #pragma once
 
 #include <array>
@@ -73,6 +74,8 @@ class TcpFlow final : public sys::Buried,
   [[nodiscard]] stack::GuestConnection& guest() noexcept { return guest_; }
   // A segment from the guest while the host is still connecting.
   void on_early_segment(const stack::TcpSegment& segment) noexcept;
+  // Gives the host what the guest has sent, as far as it goes. pump() comes later, and does the rest.
+  void pass_on() noexcept;
   // Does what can be done now. True when it stopped only to let others have their turn.
   bool pump(sys::Time now) noexcept;
   // Ends the flow: the guest gets nothing while connecting, a reset later; the host gets a reset.
@@ -95,7 +98,10 @@ class TcpFlow final : public sys::Buried,
   void check_connect() noexcept;
   void open_guest() noexcept;
   void refuse(int error) noexcept;
+  // The guest or the way to it has ended the connection.
+  [[nodiscard]] bool guest_broke() const noexcept;
   [[nodiscard]] bool half_closed() const noexcept { return guest_.guest_finished() || host_ended_; }
+  void begin_relaying() noexcept;
   void relay() noexcept;
   void watch_silence() noexcept;
   void on_half_closed_silence(sys::Duration silence) noexcept;
@@ -115,6 +121,7 @@ class TcpFlow final : public sys::Buried,
   State state_ = State::connecting;
   std::list<Handle>::iterator attempt_place_;  // valid until the flow is established
   bool listed_ = true;                         // the flow of its key
+  bool fed_ = false;                           // queued for pass_on()
   bool dirty_ = false;                         // queued for pump()
   bool waits_for_memory_ = false;              // will be, after a while
   bool more_ = false;                          // pump() stopped at its budget

@@ -171,6 +171,13 @@ void TcpNat::mark_dirty(TcpFlow& flow) noexcept {
   }
 }
 
+void TcpNat::mark_fed(TcpFlow& flow) noexcept {
+  if (!flow.fed_) {
+    flow.fed_ = true;
+    fed_.push_back(flow.handle());
+  }
+}
+
 void TcpNat::wait_for_memory(TcpFlow& flow) noexcept {
   if (!flow.waits_for_memory_) {
     flow.waits_for_memory_ = true;
@@ -195,6 +202,13 @@ void TcpNat::on_memory_timer() {
 }
 
 bool TcpNat::pump() noexcept {
+  for (const Handle handle : fed_) {
+    if (TcpFlow* flow = flows_.get(handle); flow != nullptr) {
+      flow->fed_ = false;
+      flow->pass_on();
+    }
+  }
+  fed_.clear();
   const sys::Time begin = dirty_.empty() ? sys::Time() : timers_.now();
   sys::Time now = begin;
   // What is marked meanwhile waits for the next turn, behind the others.

@@ -29,9 +29,10 @@ class TcpNat {
  public:
   // Attempts that make room in so much time. In a flood of SYNs the rest is dropped, which the guest repeats:
   // to make a socket for each, and to close it at once for the next one, would take the processor from those
-  // who are connected, and leave none of the attempts the time in which an answer can come.
-  static constexpr std::uint32_t kEvictions = 1024;
-  static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(125);
+  // who are connected, and leave none of the attempts the time in which an answer can come (an eighth of a
+  // second at least). Few at once, so that the guest's other frames do not pile up behind them.
+  static constexpr std::uint32_t kEvictions = 64;
+  static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(8);
 
   // What slow connects may take at once, of the half of the time that they have. They are slow when the host
   // has hardly any port left for a destination: to look for one then takes so long that the guest's other
@@ -67,8 +68,8 @@ class TcpNat {
   // A client of a port forward: `seen` is where the guest sees it (another port is taken when a connection
   // from there exists), `guest` where it wants to go. When the table is full the client gets a reset.
   void on_client(std::unique_ptr<HostStream> client, const sys::Endpoint& seen, const sys::Endpoint& guest);
-  // Pumps the flows that asked for it, once each and in that order, for kPumpTime. True when there is work
-  // left.
+  // Passes on what the guest has sent in this turn, then pumps the flows that asked for it, once each and in
+  // that order, for kPumpTime. True when there is work left.
   bool pump() noexcept;
   // Resets every flow.
   void abandon_all() noexcept;
@@ -97,6 +98,8 @@ class TcpNat {
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
   void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
   void mark_dirty(TcpFlow& flow) noexcept;
+  // The guest's data holds a frame's buffer until the host has it: it waits for no other flow.
+  void mark_fed(TcpFlow& flow) noexcept;
   // The same a little later: the system had no memory for a buffer.
   void wait_for_memory(TcpFlow& flow) noexcept;
   void on_memory_timer();
@@ -121,6 +124,7 @@ class TcpNat {
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
   sys::WorkLimit connects_{kConnectBurst};
+  std::vector<Handle> fed_;      // have data from the guest
   std::deque<Handle> dirty_;     // have work to do
   std::deque<Handle> starving_;  // wait for memory
   sys::MemberTimer<TcpNat> memory_alarm_{*this, &TcpNat::on_memory_timer};

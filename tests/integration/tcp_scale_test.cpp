@@ -143,31 +143,56 @@ TEST_CASE("a busy flow does not keep the others waiting") {
   CHECK(quiet.seen().back().at == w.clock.now());
 }
 
-TEST_CASE("a thousand busy flows do not keep the guest's frames waiting") {
-  constexpr std::size_t kBusy = 1000;
-  constexpr sys::Duration kWriteTime = 50us;
-  World w({.limits = {.tcp_flows = kBusy, .tcp_attempts = kBusy}});
+// A thousand connections to whose guests the host has just written something, which takes some time for each.
+struct BusyFlows {
+  static constexpr std::size_t kFlows = 1000;
+  static constexpr sys::Duration kWriteTime = 50us;
+  static constexpr std::size_t kWritesPerTurn = nat::TcpNat::kPumpTime / kWriteTime;
+
+  World w{{.limits = {.tcp_flows = kFlows, .tcp_attempts = kFlows}}};
   std::vector<GuestPeer*> guests;
-  for (std::size_t i = 0; i < kBusy; ++i) {
-    guests.push_back(&w.connect(nth(i)));
-  }
   std::size_t written = 0;
-  w.port.set_fates_to_guest([&](const Packet& /*packet*/) {
-    w.clock.advance(kWriteTime);
-    ++written;
-    return Fate::pass;
-  });
-  for (std::size_t i = 0; i < kBusy; ++i) {
-    w.host.socket(i).write(greeting(i));
+
+  BusyFlows() {
+    for (std::size_t i = 0; i < kFlows; ++i) {
+      guests.push_back(&w.connect(nth(i)));
+    }
+    w.port.set_fates_to_guest([this](const Packet& /*packet*/) {
+      w.clock.advance(kWriteTime);
+      ++written;
+      return Fate::pass;
+    });
+    for (std::size_t i = 0; i < kFlows; ++i) {
+      w.host.socket(i).write(greeting(i));
+    }
   }
-  for (std::size_t turns = 1; written < kBusy; ++turns) {
-    w.turn();
-    REQUIRE(written == turns * (nat::TcpNat::kPumpTime / kWriteTime));
+};
+
+TEST_CASE("a thousand busy flows do not keep the guest's frames waiting") {
+  BusyFlows busy;
+  for (std::size_t turns = 1; busy.written < BusyFlows::kFlows; ++turns) {
+    busy.w.turn();
+    REQUIRE(busy.written == turns * BusyFlows::kWritesPerTurn);
   }
-  w.settle();
-  for (std::size_t i = 0; i < kBusy; ++i) {
-    CHECK(guests[i]->received() == greeting(i));
+  busy.w.settle();
+  for (std::size_t i = 0; i < BusyFlows::kFlows; ++i) {
+    CHECK(busy.guests[i]->received() == greeting(i));
   }
+}
+
+TEST_CASE("what the guest sends is passed on at once, whoever else is busy") {
+  BusyFlows busy;
+  busy.w.turn();
+  constexpr std::size_t kFramesPerTurn = 32;
+  for (std::size_t i = BusyFlows::kFlows - kFramesPerTurn; i < BusyFlows::kFlows; ++i) {
+    busy.guests[i]->send(greeting(i));
+  }
+  busy.w.turn();
+  CHECK(busy.written == 2 * BusyFlows::kWritesPerTurn);
+  for (std::size_t i = BusyFlows::kFlows - kFramesPerTurn; i < BusyFlows::kFlows; ++i) {
+    CHECK(busy.w.host.socket(i).received() == greeting(i));
+  }
+  CHECK(busy.w.buffers() == 0);
 }
 
 TEST_CASE("random flows that open, talk and close in any order") {
