@@ -12,4 +12,5 @@ class Attack:
     short_options: tuple = ()  # more of them for the short form: lower limits
     before: tuple = ()      # command that starts the program, for its limits
     lingers: bool = False   # what it leaves behind goes by the limits' 30 seconds
+    after: float = 35.0     # seconds until everything has to be gone: these 30, and a little
     ends: bool = False      # the program's end is part of it: there is nothing to probe afterwards

@@ -6,6 +6,8 @@ from lab import BLACKHOLE_IP, BLACKHOLE_IP6, DNS, DNS6, GATEWAY, GATEWAY6, GUEST
 
 MORE_FRAGMENTS = 0x2000
 LARGEST_MTU = ("-m", 65521)
+# Fragments of IPv6 are kept for a minute (RFC 8200 4.5), and with them the pages in which they lie.
+AFTER_FRAGMENTS = 65.0
 ROUTERS = "ff02::2"
 
 
@@ -93,6 +95,6 @@ def neighbours(scene):
 ATTACKS = (
     Attack("udp", "UDP flow flood", udp_flows, lingers=True),
     Attack("fragments", "fragment flood", fragments, options=("-6",), lingers=True),
-    Attack("malformed", "malformed frames", malformed, options=("-6", *LARGEST_MTU)),
+    Attack("malformed", "malformed frames", malformed, options=("-6", *LARGEST_MTU), after=AFTER_FRAGMENTS),
     Attack("neighbours", "ARP/ND/DHCP floods", neighbours, options=("-6",)),
 )
