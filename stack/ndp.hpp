@@ -104,7 +104,7 @@ std::size_t encode_router_advertisement(sys::MutableBytes out, const RouterAdver
 
 // ff02::1 (RFC 4291 2.7.1).
 [[nodiscard]] sys::Ipv6Address all_nodes() noexcept;
-// ff02::1:ffXX:XXXX of an address, and whether an address is one.
+// The group of ff02::1:ff00:0/104 that an address belongs to, and whether an address is one.
 [[nodiscard]] sys::Ipv6Address solicited_node_multicast(const sys::Ipv6Address& address) noexcept;
 [[nodiscard]] bool is_solicited_node_multicast(const sys::Ipv6Address& address) noexcept;
 // 33:33:XX:XX:XX:XX of a multicast address (RFC 2464 7).
