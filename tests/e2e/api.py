@@ -31,6 +31,15 @@ def api_client(path):
     return client
 
 
+def is_served(path):
+    """Whether clients are let in: the socket has its name a moment before it has a listener."""
+    try:
+        api_client(path).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
 def ask(path, request, half_close=True):
     """One request as callers make it: connect, write, half-close, read to the end."""
     with api_client(path) as client:

@@ -11,7 +11,7 @@ import stat
 import threading
 
 import runner
-from api import add_forward, api_client, api_path, ask, request, serve
+from api import add_forward, api_client, api_path, ask, is_served, request, serve
 from lab import GATEWAY
 from namespaces import Failed, wait_for
 from netio import MIB, check_equal, check_in, check_network_works, check_stream, connected, read_to_end
@@ -307,7 +307,7 @@ def relative_path(lab):
 def run_has_it_too(lab):
     path = api_path(lab)
     program = lab.launch("run", "-a", path, "--", "sleep", "60", ready=False)
-    wait_for(lambda: os.path.exists(path), "the API socket")
+    wait_for(lambda: is_served(path), "an answer to a client")
     check_answers(path)
     program.signal(signal.SIGTERM)
     program.wait_exit(expected=128 + signal.SIGTERM)

@@ -337,7 +337,7 @@ def user_mode_linux(lab):
         file.write(UML_INIT.format(fetch=fetch_by_netcat()))
     os.chmod(f"{root}/init", 0o755)
     program = lab.launch("--target-type=bess", door, ready=False)
-    wait_for(lambda: os.path.exists(door), "the socket")
+    wait_for(lambda: f"Waiting for connection to {door}\n" in program.stderr(), "the waiting line")
     kernel = ["linux.uml", "mem=128M", f"vec0:transport=bess,dst={door},depth=128,gro=1", "root=/dev/root",
               "rootfstype=hostfs", f"rootflags={root}", "rw", "init=/init", "con=null", "con0=null,fd:1", "quiet",
               f"uml_dir={lab.directory}"]
