@@ -74,6 +74,7 @@ constexpr auto kAlways = std::to_array<FreeCall>({
     {"sched_yield", "the reader in the guest gets its turn after a burst"},
 #ifdef __SANITIZE_ADDRESS__
     {"sigaltstack", "AddressSanitizer asks for it before what does not return", Need::by_library},
+    {"pipe2", "UndefinedBehaviorSanitizer tries whether an object can be read", Need::by_library},
 #endif
     // Memory; what could make it executable is below.
     {"brk", "malloc", Need::by_library},

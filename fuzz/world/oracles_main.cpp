@@ -124,7 +124,9 @@ const std::vector<Proof>& proofs() {
       {F::hold_frame_buffer, "frame buffers are left"},
       {F::finish_early, "the guest gets a FIN that the host has not sent"},
       {F::carry_state_over, "one input gives two outputs"},
+#ifndef __SANITIZE_ADDRESS__  // its allocator has bytes of its own for fresh memory
       {F::read_fresh_memory, "one input gives two outputs"},
+#endif
   };
   return all;
 }

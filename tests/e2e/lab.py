@@ -45,9 +45,6 @@ BLACKHOLE_IP6 = "2001:db8:98:9::1"   # wan swallows everything
 # For a run by hand of a test with options that it does not use itself: E2E_FLAGS="--enable-sandbox".
 EXTRA_OPTIONS = os.environ.get("E2E_FLAGS", "").split()
 
-# A leak check at the end of a sanitized program traces it from a thread, for which the sealed one has no call.
-os.environ["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "detect_leaks=0"]))
-
 GATEWAY = "10.0.2.2"        # what the guest sees, with the default --cidr
 DNS = "10.0.2.3"
 GUEST_IP = "10.0.2.100"
