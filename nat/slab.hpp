@@ -2,7 +2,6 @@
 // is recognised instead of being followed.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -24,13 +23,15 @@ class Slab {
  public:
   // Reserves a name; the object is put in with set().
   [[nodiscard]] Handle reserve() {
+    const std::uint32_t generation = next_generation();
     if (free_.empty()) {
-      slots_.push_back({nullptr, newest_});
-      return {static_cast<std::uint32_t>(slots_.size() - 1), newest_};
+      slots_.push_back({nullptr, generation});
+      return {static_cast<std::uint32_t>(slots_.size() - 1), generation};
     }
     const std::uint32_t index = free_.back();
     free_.pop_back();
-    return {index, slots_[index].generation};
+    slots_[index].generation = generation;
+    return {index, generation};
   }
   T& set(Handle handle, std::unique_ptr<T> object) {
     slots_[handle.index].object = std::move(object);
@@ -47,9 +48,7 @@ class Slab {
   // The object now at an index that a table of live objects holds.
   [[nodiscard]] T& at(std::uint32_t index) const noexcept { return *slots_[index].object; }
   [[nodiscard]] std::unique_ptr<T> take(Handle handle) noexcept {
-    Slot& slot = slots_[handle.index];
-    std::unique_ptr<T> object = std::move(slot.object);
-    newest_ = std::max(newest_, ++slot.generation);
+    std::unique_ptr<T> object = std::move(slots_[handle.index].object);
     --size_;
     free_.push_back(handle.index);
     if (free_.size() == slots_.size()) {
@@ -74,7 +73,15 @@ class Slab {
     std::uint32_t generation;
   };
 
-  // None is in use. What comes next has generations that no name has had.
+  // 0 is a default handle's.
+  [[nodiscard]] std::uint32_t next_generation() noexcept {
+    if (++generation_ == 0) {
+      ++generation_;
+    }
+    return generation_;
+  }
+
+  // None is in use.
   void forget_slots() noexcept {
     slots_.clear();
     free_.clear();
@@ -84,7 +91,7 @@ class Slab {
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
-  std::uint32_t newest_ = 1;  // generation; 0 is a default handle's
+  std::uint32_t generation_ = 0;  // of the newest name
   std::size_t size_ = 0;
 };
 
