@@ -131,6 +131,7 @@ Json udp(const nat::UdpNat::Counters& c) {
   return {{"opened", c.opened},
           {"refused_full", c.refused_full},
           {"evicted", c.evicted},
+          {"dropped", c.dropped},
           {"sent", c.sent},
           {"lost", c.lost},
           {"received", c.received},
@@ -145,12 +146,15 @@ Json udp_forwards(const nat::UdpForwards::Counters& c) {
 Json ping(const nat::IcmpNat::Counters& c) {
   return {{"requests", c.requests},       {"replies", c.replies},       {"errors", c.errors},
           {"ttl_expired", c.ttl_expired}, {"unexpected", c.unexpected}, {"failed", c.failed},
-          {"unavailable", c.unavailable}, {"evicted", c.evicted}};
+          {"unavailable", c.unavailable}, {"evicted", c.evicted},       {"dropped", c.dropped}};
 }
 
 Json dns(const nat::DnsForwarder::Counters& c) {
-  return {
-      {"questions", c.questions}, {"answers", c.answers}, {"failures", c.failures}, {"evicted", c.evicted}};
+  return {{"questions", c.questions},
+          {"answers", c.answers},
+          {"failures", c.failures},
+          {"evicted", c.evicted},
+          {"dropped", c.dropped}};
 }
 
 Json dhcp(const nat::DhcpServer::Counters& c) {

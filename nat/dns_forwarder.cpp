@@ -26,13 +26,14 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
   void ask_next() noexcept {
     while (tries_ < servers_.size() * kRounds) {
       const HostTarget& server = servers_[tries_++ % servers_.size()];
-      socket_.reset();
+      give_up_socket();
       socket_ = open(server);
       if (socket_ && socket_->send(query_).status == sys::IoStatus::done) {
         timer_.arm(kTryTime);
         return;
       }
     }
+    give_up_socket();
     ++forwarder_.counters_.failures;
     answer(dns_server_failure(query_));
   }
@@ -43,8 +44,15 @@ class DnsForwarder::Question final : public sys::Buried, private HostObserver, p
       spare->observe(*this);
       return spare;
     }
-    auto socket = forwarder_.host_.open_datagram(server, *this);
+    auto socket = forwarder_.openings_.timed([&] { return forwarder_.host_.open_datagram(server, *this); });
     return socket ? *std::move(socket) : nullptr;
+  }
+
+  void give_up_socket() noexcept {
+    if (socket_) {
+      socket_.reset();
+      forwarder_.openings_.wasted();
+    }
   }
 
   void on_host_event() noexcept override {
@@ -102,6 +110,10 @@ DnsForwarder::~DnsForwarder() = default;
 
 void DnsForwarder::on_datagram(const stack::UdpDatagram& datagram) {
   if (!is_dns_query(datagram.payload)) {
+    return;
+  }
+  if (!openings_.admit()) {
+    ++counters_.dropped;
     return;
   }
   make_room(datagram.payload.size());
@@ -171,6 +183,7 @@ void DnsForwarder::evict_oldest() noexcept {
     order_.pop_front();
     if (question != nullptr) {
       ++counters_.evicted;
+      openings_.wasted();
       bury(*question);
       return;
     }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nat/host.hpp"
+#include "nat/opening_limit.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/slab.hpp"
 #include "netns/sys/event_loop.hpp"
@@ -38,6 +39,7 @@ class DnsForwarder {
     std::uint64_t answers = 0;
     std::uint64_t failures = 0;  // no server answered
     std::uint64_t evicted = 0;   // the oldest question made room
+    std::uint64_t dropped = 0;   // in a flood of questions that nobody answers
   };
 
   DnsForwarder(stack::GuestLink& link, Host& host, Resolvers& resolvers, sys::TimerQueue& timers,
@@ -86,6 +88,7 @@ class DnsForwarder {
   std::list<Spare> spare_;    // the one kept last is first
   sys::MemberTimer<DnsForwarder> sweep_alarm_{*this, &DnsForwarder::sweep};
   sys::Timer sweep_timer_;
+  OpeningLimit openings_{timers_};
   Counters counters_;
 };
 

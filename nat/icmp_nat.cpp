@@ -149,13 +149,18 @@ IcmpNat::Flow* IcmpNat::find_or_open(const stack::FlowKey& key) {
   if (const auto index = table_.find(key)) {
     return &flows_.at(*index);
   }
+  if (!openings_.admit()) {
+    ++counters_.dropped;
+    return nullptr;
+  }
   if (flows_.size() >= most_flows_) {
     ++counters_.evicted;
+    openings_.wasted();
     close_oldest(order_[0].empty() ? order_[1] : order_[0]);
   }
   const Handle handle = flows_.reserve();
   Flow& flow = flows_.set(handle, std::make_unique<Flow>(*this, key));
-  if (auto opened = flow.open(); !opened) {
+  if (auto opened = openings_.timed([&] { return flow.open(); }); !opened) {
     ++counters_.unavailable;
     if (!unavailable_logged_) {
       unavailable_logged_ = true;

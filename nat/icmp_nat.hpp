@@ -10,6 +10,7 @@
 #include <list>
 
 #include "nat/host_ping.hpp"
+#include "nat/opening_limit.hpp"
 #include "nat/policy.hpp"
 #include "nat/slab.hpp"
 #include "netns/sys/log.hpp"
@@ -39,6 +40,7 @@ class IcmpNat final : private sys::TimerHandler {
     std::uint64_t failed = 0;       // sends that failed without a reason to tell
     std::uint64_t unavailable = 0;  // the host gave no socket
     std::uint64_t evicted = 0;      // flows that made room
+    std::uint64_t dropped = 0;      // requests that would have opened a flow, in a flood of them
   };
 
   // One more than `most_flows` takes the place of the flow that was used longest ago; those without any
@@ -82,7 +84,8 @@ class IcmpNat final : private sys::TimerHandler {
   stack::FlowTable table_;
   Slab<Flow> flows_;
   std::array<Order, 2> order_;  // flows without an answer so far, and those with one
-  sys::Timer timer_;            // armed while there are flows
+  OpeningLimit openings_{timers_};
+  sys::Timer timer_;  // armed while there are flows
 };
 
 }  // namespace l4n::nat

@@ -67,6 +67,8 @@ class TcpFlow final : public sys::Buried,
   [[nodiscard]] Handle handle() const noexcept { return handle_; }
   [[nodiscard]] const stack::FlowKey& key() const noexcept { return key_; }
   [[nodiscard]] State state() const noexcept { return state_; }
+  // Else by a client outside, for whom no target is tried.
+  [[nodiscard]] bool opened_by_guest() const noexcept { return next_target_ != 0; }
 
   // Starts the first connect, or the search for the guest.
   void start();

@@ -6,10 +6,6 @@
 namespace l4n::nat {
 namespace {
 
-// What a connect may take without being counted: several times what it usually takes, so that as many of
-// these are made as there is time for.
-constexpr sys::Duration kUsualConnect = std::chrono::microseconds(100);
-
 // How long a flow waits that got no memory from the system, and how many of them try again at once.
 constexpr sys::Duration kMemoryWait = std::chrono::milliseconds(20);
 constexpr std::size_t kStarvingAtOnce = 64;
@@ -91,8 +87,7 @@ void TcpNat::open(const stack::TcpSegment& segment) {
 }
 
 void TcpNat::start_flow(const stack::TcpSegment& segment, std::vector<HostTarget> targets, bool dns) {
-  const sys::Time now = timers_.now();
-  if (!connects_.admit(now) || (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(now))) {
+  if (!openings_.admit() || (attempts_.size() >= limits_.tcp_attempts && !evictions_.admit(timers_.now()))) {
     ++counters_.attempts_dropped;
     return;
   }
@@ -228,10 +223,14 @@ bool TcpNat::pump() noexcept {
 }
 
 sys::Result<std::unique_ptr<HostStream>> TcpNat::connect(const HostTarget& target, HostObserver& observer) {
-  const sys::Time begin = timers_.now();
-  auto stream = host_.connect(target, observer);
-  connects_.spend(std::max(timers_.now() - begin - kUsualConnect, sys::Duration::zero()));
-  return stream;
+  return openings_.timed([&] { return host_.connect(target, observer); });
+}
+
+void TcpNat::attempt_over(TcpFlow& flow) noexcept {
+  attempts_.erase(flow.attempt_place_);
+  if (flow.state() == TcpFlow::State::closed && flow.opened_by_guest()) {
+    openings_.wasted();
+  }
 }
 
 void TcpNat::bury(TcpFlow& flow) noexcept {

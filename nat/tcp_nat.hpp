@@ -9,6 +9,7 @@
 
 #include "nat/host.hpp"
 #include "nat/limits.hpp"
+#include "nat/opening_limit.hpp"
 #include "nat/policy.hpp"
 #include "nat/resolvers.hpp"
 #include "nat/slab.hpp"
@@ -17,7 +18,6 @@
 #include "netns/sys/log.hpp"
 #include "netns/sys/member_handler.hpp"
 #include "netns/sys/rate_limit.hpp"
-#include "netns/sys/work_limit.hpp"
 #include "stack/flow_table.hpp"
 #include "stack/guest_link.hpp"
 #include "stack/guest_tcp.hpp"
@@ -33,11 +33,6 @@ class TcpNat {
   // second at least). Few at once, so that the guest's other frames do not pile up behind them.
   static constexpr std::uint32_t kEvictions = 64;
   static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(8);
-
-  // What slow connects may take at once, of the half of the time that they have. They are slow when the host
-  // has hardly any port left for a destination: to look for one then takes so long that the guest's other
-  // frames would be lost meanwhile, for want of room in its interface.
-  static constexpr sys::Duration kConnectBurst = std::chrono::milliseconds(50);
 
   // How long flows are pumped before the guest's frames are looked at again: long enough that what a turn has
   // read is passed on while the processor has it in its cache, and so short that the guest's interface does
@@ -96,7 +91,7 @@ class TcpNat {
   [[nodiscard]] sys::TimerQueue& timers() noexcept { return timers_; }
   sys::Result<std::unique_ptr<HostStream>> connect(const HostTarget& target, HostObserver& observer);
   void resolver_answered(const HostTarget& server) noexcept { resolvers_.answered(server); }
-  void attempt_over(TcpFlow& flow) noexcept { attempts_.erase(flow.attempt_place_); }
+  void attempt_over(TcpFlow& flow) noexcept;
   void mark_dirty(TcpFlow& flow) noexcept;
   // The guest's data holds a frame's buffer until the host has it: it waits for no other flow.
   void mark_fed(TcpFlow& flow) noexcept;
@@ -123,7 +118,7 @@ class TcpNat {
   Slab<TcpFlow> flows_;
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
-  sys::WorkLimit connects_{kConnectBurst};
+  OpeningLimit openings_{timers_};
   std::vector<Handle> fed_;      // have data from the guest
   std::deque<Handle> dirty_;     // have work to do
   std::deque<Handle> starving_;  // wait for memory

@@ -26,44 +26,53 @@ UdpNat::UdpNat(stack::GuestLink& link, stack::FrameBufferPool& buffers, Host& ho
 
 void UdpNat::on_datagram(const stack::UdpDatagram& datagram, const sys::Endpoint& to,
                          stack::FrameBufferPtr frame) {
-  const sys::Endpoint guest = datagram.source();
-  const auto index = table_.find(key_of(guest));
-  UdpFlow* flow = index ? &flows_.at(*index) : open(guest);
+  const auto index = table_.find(key_of(datagram.source()));
+  UdpFlow* flow = index ? &flows_.at(*index) : open(datagram);
   if (flow != nullptr) {
     flow->on_datagram(datagram, to, std::move(frame));
-  } else {
-    send_host_error(link_, datagram.packet.source_mac, policy_.gateway_for(guest.address),
-                    local_error(EACCES, guest.address.is_v4()), datagram.packet.packet);
   }
 }
 
-UdpFlow* UdpNat::open(const sys::Endpoint& guest) {
-  if (flows_.size() >= most_flows_ && !make_room()) {
-    ++counters_.refused_full;
-    log_.warning(sys::LogClass::udp, "UDP flow table full ({}), dropping a datagram of {}", most_flows_,
-                 sys::to_string(guest));
+UdpFlow* UdpNat::open(const stack::UdpDatagram& datagram) {
+  const sys::Endpoint guest = datagram.source();
+  if (!openings_.admit()) {
+    ++counters_.dropped;
     return nullptr;
+  }
+  if (flows_.size() >= most_flows_) {
+    if (unanswered_.empty()) {
+      ++counters_.refused_full;
+      log_.warning(sys::LogClass::udp, "UDP flow table full ({}), dropping a datagram of {}", most_flows_,
+                   sys::to_string(guest));
+      refuse(datagram);
+      return nullptr;
+    }
+    make_room();
   }
   const Handle handle = flows_.reserve();
   UdpFlow& flow = flows_.set(handle, std::make_unique<UdpFlow>(*this, handle, guest));
   flow.unanswered_ = unanswered_.insert(unanswered_.end(), handle);
   table_.insert(key_of(guest), handle.index);
-  if (auto started = flow.start(); !started) {
+  if (auto started = openings_.timed([&] { return flow.start(); }); !started) {
     log_.warning(sys::LogClass::host, "{} for {}", started.error().message(), sys::to_string(guest));
     bury(flow);
+    refuse(datagram);
     return nullptr;
   }
   ++counters_.opened;
   return &flow;
 }
 
-bool UdpNat::make_room() noexcept {
-  if (unanswered_.empty()) {
-    return false;
-  }
+void UdpNat::refuse(const stack::UdpDatagram& datagram) noexcept {
+  const sys::IpAddress& guest = datagram.source().address;
+  send_host_error(link_, datagram.packet.source_mac, policy_.gateway_for(guest),
+                  local_error(EACCES, guest.is_v4()), datagram.packet.packet);
+}
+
+void UdpNat::make_room() noexcept {
   ++counters_.evicted;
+  openings_.wasted();
   bury(*flows_.get(unanswered_.front()));
-  return true;
 }
 
 void UdpNat::used(UdpFlow& flow) noexcept {

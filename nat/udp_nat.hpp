@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nat/host.hpp"
+#include "nat/opening_limit.hpp"
 #include "nat/policy.hpp"
 #include "nat/slab.hpp"
 #include "nat/udp_flow.hpp"
@@ -26,6 +27,7 @@ class UdpNat {
     std::uint64_t opened = 0;
     std::uint64_t refused_full = 0;  // the table was full of answered flows
     std::uint64_t evicted = 0;       // an unanswered flow made room
+    std::uint64_t dropped = 0;       // datagrams that would have opened a flow, in a flood of them
     std::uint64_t sent = 0;          // datagrams to the host
     std::uint64_t lost = 0;          // datagrams that the host did not take
     std::uint64_t received = 0;      // datagrams to the guest
@@ -50,8 +52,10 @@ class UdpNat {
  private:
   friend class UdpFlow;
 
-  UdpFlow* open(const sys::Endpoint& guest);
-  [[nodiscard]] bool make_room() noexcept;
+  // Null when there is no room: the guest is told, or has to repeat it.
+  UdpFlow* open(const stack::UdpDatagram& datagram);
+  void refuse(const stack::UdpDatagram& datagram) noexcept;
+  void make_room() noexcept;
   void bury(UdpFlow& flow) noexcept;
   void used(UdpFlow& flow) noexcept;
   void answered(UdpFlow& flow) noexcept;
@@ -72,6 +76,7 @@ class UdpNat {
   Slab<UdpFlow> flows_;
   std::list<Handle> unanswered_;  // least recently used first
   std::vector<Handle> waiting_;   // flows with a batch
+  OpeningLimit openings_{timers_};
 };
 
 }  // namespace l4n::nat

@@ -1,4 +1,4 @@
-// WorkLimit: one kind of work, which may take at most half of the time, and so much at once. What is left
+// WorkLimit: one kind of work, which may take at most a part of the time, and so much at once. What is left
 // unused does not add up further.
 #pragma once
 
@@ -10,12 +10,12 @@ namespace l4n::sys {
 
 class WorkLimit {
  public:
-  // `burst`: how long the work may take at once.
-  constexpr explicit WorkLimit(Duration burst) noexcept : burst_(burst), left_(burst) {}
+  // `burst`: how long the work may take at once. `part`: 5 for a fifth of the time.
+  constexpr WorkLimit(Duration burst, int part) noexcept : burst_(burst), part_(part), left_(burst) {}
 
   // Whether some of the work may be begun at `now`, which does not run backwards.
   [[nodiscard]] bool admit(Time now) noexcept {
-    left_ = std::min(burst_, left_ + (now - last_) / 2);
+    left_ = std::min(burst_, left_ + (now - last_) / part_);
     last_ = now;
     return left_ > Duration::zero();
   }
@@ -25,6 +25,7 @@ class WorkLimit {
 
  private:
   Duration burst_;
+  int part_;
   Duration left_;
   Time last_{};
 };

@@ -259,6 +259,28 @@ TEST_CASE("the oldest question makes room when there are too many") {
   CHECK(r.w.others.empty());
 }
 
+TEST_CASE("a flood of questions that nobody answers has a fifth of the time, and then waits") {
+  constexpr std::size_t kFlood = 10'000;
+  Resolving r;
+  r.w.host.plan_datagrams([&r](const nat::HostTarget&) {
+    r.w.clock.advance(20us);
+    return 0;
+  });
+  for (std::size_t i = 0; i < kFlood; ++i) {
+    ask(r.w, query(static_cast<std::uint16_t>(i)));
+  }
+  const nat::DnsForwarder::Counters& counters = r.w.gateway->dns().counters();
+  CHECK(counters.questions > nat::OpeningLimit::kBurst / 40us);
+  CHECK(counters.questions + counters.dropped == kFlood);
+  CHECK(counters.dropped > kFlood / 2);
+  CHECK(r.w.others.empty());
+
+  r.w.advance(1s);
+  const std::uint64_t before = counters.questions;
+  ask(r.w, query(1));
+  CHECK(counters.questions == before + 1);
+}
+
 TEST_CASE("the oldest question makes room when all together are too large") {
   Resolving r;
   const std::string padding(60'000, 'x');

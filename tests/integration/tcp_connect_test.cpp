@@ -273,10 +273,11 @@ TEST_CASE("of a flood of attempts only so many make room for others, the rest is
 }
 
 // Connects `count` guests whose connects take so long, some time apart. How many of them were let in.
-std::size_t connect_slowly(World& w, std::size_t count, sys::Duration each, sys::Duration between) {
-  w.host.plan_connects([&w, each](const nat::HostTarget&) {
+std::size_t connect_slowly(World& w, std::size_t count, sys::Duration each, sys::Duration between,
+                           const FakeHost::Plan& plan = {}) {
+  w.host.plan_connects([&w, each, plan](const nat::HostTarget&) {
     w.clock.advance(each);
-    return FakeHost::Plan{};
+    return plan;
   });
   const nat::TcpNat::Counters before = w.gateway->tcp().counters();
   const std::size_t first_port = 20'000 + before.opened + before.attempts_dropped;
@@ -293,8 +294,8 @@ TEST_CASE("connects that take long leave about half of the time to everything el
   const nat::TcpNat::Counters& counters = w.gateway->tcp().counters();
   // The burst, and for half of the time meanwhile as much again.
   const std::size_t at_once = connect_slowly(w, 500, 2ms, 0ms);
-  CHECK(at_once > 2 * nat::TcpNat::kConnectBurst / 2ms - 2);
-  CHECK(at_once < 3 * nat::TcpNat::kConnectBurst / 2ms);
+  CHECK(at_once > 2 * nat::OpeningLimit::kBurst / 2ms - 2);
+  CHECK(at_once < 3 * nat::OpeningLimit::kBurst / 2ms);
   CHECK(counters.attempts_dropped == 500 - at_once);
   CHECK(w.others.empty());
   // From then on, of 2 ms in 3.
@@ -310,6 +311,23 @@ TEST_CASE("connects that take long leave about half of the time to everything el
 TEST_CASE("connects that take as long as usual are not held back") {
   World w;
   CHECK(connect_slowly(w, 1000, 50us, 0ms) == 1000);
+}
+
+TEST_CASE("connects that are refused have a fifth of the time, and then wait") {
+  World w;
+  GuestPeer& old = w.connect(from_port(10'000));
+  const std::size_t at_once = connect_slowly(w, 1000, 50us, 0ms, {Kind::refuse, ECONNREFUSED});
+  CHECK(at_once > nat::OpeningLimit::kBurst / 100us);
+  CHECK(at_once < 2 * nat::OpeningLimit::kBurst / 100us);
+  CHECK(w.gateway->tcp().counters().attempts_dropped == 1000 - at_once);
+  old.send(bytes_of("goes on"));
+  w.settle();
+  CHECK(w.host.socket(0).received() == bytes_of("goes on"));
+
+  // What was dropped is repeated.
+  w.host.plan_connects({Kind::accept});
+  w.advance(10s);
+  CHECK(w.flows() == 1000 - at_once + 1);
 }
 
 TEST_CASE("an established connection does not die for a new attempt") {

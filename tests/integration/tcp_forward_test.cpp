@@ -355,6 +355,26 @@ TEST_CASE("a full flow table resets the new client and keeps the old ones") {
   CHECK(guest.received() == bytes_of("alive"));
 }
 
+TEST_CASE_FIXTURE(ForwardWorld,
+                  "a flood of clients whom nobody answers takes nothing from the guest's own connects") {
+  host.plan_connects([this](const nat::HostTarget&) {
+    clock.advance(50us);
+    return FakeHost::Plan{};
+  });
+  connect();
+  add();
+  answer_arp();
+  for (std::uint16_t i = 0; i < 3000; ++i) {
+    host.listener(0).connect_from({kClient.address, static_cast<std::uint16_t>(20000 + i)});
+    settle();
+  }
+  CHECK(gateway->tcp().counters().attempts_evicted > 1000);
+  PeerOptions another;
+  another.local.port = 50'001;
+  CHECK(connect(another).established());
+  CHECK(gateway->tcp().counters().attempts_dropped == 0);
+}
+
 TEST_CASE_FIXTURE(ForwardWorld, "many clients in one turn are all served") {
   constexpr std::uint16_t kClients = 500;
   add();

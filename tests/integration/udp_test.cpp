@@ -756,6 +756,43 @@ TEST_CASE("a flow that makes room sends first what it has gathered") {
   CHECK(w.host.udp.socket(1).datagrams() == std::vector<Data>{bytes_of("two")});
 }
 
+TEST_CASE("a flood of flows that nobody answers has a fifth of the time, and then waits") {
+  constexpr std::size_t kFlood = 10'000;
+  WorldOptions options;
+  options.limits.udp_flows = 4;
+  World w(options);
+  w.host.udp.on_open = [&w] { w.clock.advance(20us); };
+  for (std::size_t i = 0; i < kFlood; ++i) {
+    w.send_udp(kPeer, bytes_of("x"), {.local = {kGuestAddress, static_cast<std::uint16_t>(20'000 + i)}});
+    w.settle();
+  }
+  const nat::UdpNat::Counters& counters = w.gateway->udp().counters();
+  CHECK(counters.opened > nat::OpeningLimit::kBurst / 40us);
+  CHECK(counters.opened + counters.dropped == kFlood);
+  CHECK(counters.dropped > kFlood / 2);
+  CHECK(counters.evicted == counters.opened - 4);
+  CHECK(w.icmp().empty());
+
+  // Who has a flow goes on meanwhile.
+  const auto newest = static_cast<std::uint16_t>(20'000 + counters.opened - 1);
+  w.send_udp(kPeer, bytes_of("goes on"), {.local = {kGuestAddress, newest}});
+  w.settle();
+  CHECK(w.host.udp.last().datagrams() == std::vector<Data>{bytes_of("x"), bytes_of("goes on")});
+
+  w.advance(1s);
+  open_flow(w);
+}
+
+TEST_CASE("flows that are answered may be as many as there is room for, at any rate") {
+  World w;
+  w.host.udp.on_open = [&w] { w.clock.advance(20us); };
+  for (std::size_t i = 0; i < nat::Limits{}.udp_flows; ++i) {
+    open_flow(w, kPeer, {.local = {kGuestAddress, static_cast<std::uint16_t>(20'000 + i)}})
+        .deliver(kPeer, bytes_of("answer"));
+  }
+  CHECK(w.gateway->udp().counters().dropped == 0);
+}
+
 TEST_CASE("when descriptors run out new flows are refused and old ones go on") {
   World w;
   HostUdpSocket& socket = open_flow(w);

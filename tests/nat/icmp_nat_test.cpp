@@ -383,6 +383,27 @@ TEST_CASE("icmp nat: flows without an answer make room first, and a flood hurts 
   CHECK(f.port.frames().size() == 1);
 }
 
+TEST_CASE("icmp nat: a flood of pings has a fifth of the time, and a running one goes on") {
+  constexpr unsigned kFlood = 10'000;
+  Fixture f;
+  f.ping({.id = 1});
+  f.host.ping(0).reply(kRemote, f.host.ping(0).sent[0].message);
+  f.host.on_open = [&f] { f.clock.advance(std::chrono::microseconds(20)); };
+  for (unsigned i = 0; i < kFlood; ++i) {
+    f.ping({.id = static_cast<std::uint16_t>(100 + i)});
+  }
+  const IcmpNat::Counters& counters = f.nat->counters();
+  CHECK(counters.dropped > kFlood / 2);
+  CHECK(counters.requests + counters.dropped == kFlood + 1);
+  CHECK(f.port.frames().size() == 1);  // the answer: nothing is said to those that were dropped
+  f.ping({.id = 1, .sequence = 2});
+  CHECK(f.host.ping(0).sent.size() == 2);
+
+  f.clock.advance(seconds(1));
+  f.ping({.id = 50});
+  CHECK(f.host.last().sent.size() == 1);
+}
+
 TEST_CASE("icmp nat: when all have answers the one used longest ago goes") {
   Fixture f;
   for (unsigned i = 0; i <= kMostFlows; ++i) {

@@ -45,6 +45,8 @@ class FakePingHost final : public nat::PingHost {
 
   // 0: pings open; else the errno value with which they do not.
   int open_error = 0;
+  // Called when one is opened: for what that takes.
+  std::function<void()> on_open;
   // What sends fail with.
   std::optional<nat::HostError> send_error;
   // Called within a send.
@@ -65,6 +67,9 @@ class FakePingHost final : public nat::PingHost {
                                                         nat::HostPingObserver& observer) override {
     if (open_error != 0) {
       return sys::errno_error(open_error, "cannot create a ping socket");
+    }
+    if (on_open) {
+      on_open();
     }
     auto ping = std::make_shared<Ping>();
     ping->id = static_cast<std::uint16_t>(0x4000 + pings_.size());

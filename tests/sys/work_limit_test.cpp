@@ -9,7 +9,7 @@ namespace l4n::sys {
 using namespace std::chrono_literals;
 
 TEST_CASE("work limit: half of the time, and a burst at once") {
-  WorkLimit limit(10ms);
+  WorkLimit limit(10ms, 2);
   struct Row {
     Duration at;
     bool admitted;
@@ -31,6 +31,14 @@ TEST_CASE("work limit: half of the time, and a burst at once") {
     CHECK(limit.admit(Time(row.at)) == row.admitted);
     limit.spend(row.spent);
   }
+}
+
+TEST_CASE("work limit: a fifth of the time") {
+  WorkLimit limit(10ms, 5);
+  CHECK(limit.admit(Time(1s)));
+  limit.spend(11ms);
+  CHECK_FALSE(limit.admit(Time(1s + 5ms)));
+  CHECK(limit.admit(Time(1s + 6ms)));
 }
 
 }  // namespace l4n::sys

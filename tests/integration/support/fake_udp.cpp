@@ -136,6 +136,9 @@ sys::Result<std::unique_ptr<nat::HostUdp>> FakeUdpHost::open(bool is_v4, nat::Ho
   if (open_error != 0) {
     return sys::errno_error(open_error, "cannot create a UDP socket");
   }
+  if (on_open) {
+    on_open();
+  }
   auto socket = std::make_shared<HostUdpSocket>(is_v4);
   socket->observer_ = &observer;
   sockets_.push_back(socket);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -99,6 +100,8 @@ class FakeUdpHost {
  public:
   // 0: sockets open; else the errno value with which they do not.
   int open_error = 0;
+  // Called when one is opened: for what that takes.
+  std::function<void()> on_open;
 
   sys::Result<std::unique_ptr<nat::HostUdp>> open(bool is_v4, nat::HostUdpObserver& observer);
 
