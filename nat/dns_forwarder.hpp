@@ -88,7 +88,7 @@ class DnsForwarder {
   std::list<Spare> spare_;    // the one kept last is first
   sys::MemberTimer<DnsForwarder> sweep_alarm_{*this, &DnsForwarder::sweep};
   sys::Timer sweep_timer_;
-  OpeningLimit openings_{timers_};
+  OpeningLimit openings_{timers_, WastedPart::kDns};
   Counters counters_;
 };
 

@@ -84,7 +84,7 @@ class IcmpNat final : private sys::TimerHandler {
   stack::FlowTable table_;
   Slab<Flow> flows_;
   std::array<Order, 2> order_;  // flows without an answer so far, and those with one
-  OpeningLimit openings_{timers_};
+  OpeningLimit openings_{timers_, WastedPart::kPing};
   sys::Timer timer_;  // armed while there are flows
 };
 

@@ -118,7 +118,7 @@ class TcpNat {
   Slab<TcpFlow> flows_;
   std::list<Handle> attempts_;  // oldest first
   sys::RateLimit evictions_{kEvictions, kEvictionPeriod};
-  OpeningLimit openings_{timers_};
+  OpeningLimit openings_{timers_, WastedPart::kTcp};
   std::vector<Handle> fed_;      // have data from the guest
   std::deque<Handle> dirty_;     // have work to do
   std::deque<Handle> starving_;  // wait for memory

@@ -59,6 +59,8 @@ UdpFlow* UdpNat::open(const stack::UdpDatagram& datagram) {
     refuse(datagram);
     return nullptr;
   }
+  // Until it is answered: a guest opens thousands of these before the first one has to make room.
+  openings_.wasted();
   ++counters_.opened;
   return &flow;
 }
@@ -71,7 +73,6 @@ void UdpNat::refuse(const stack::UdpDatagram& datagram) noexcept {
 
 void UdpNat::make_room() noexcept {
   ++counters_.evicted;
-  openings_.wasted();
   bury(*flows_.get(unanswered_.front()));
 }
 
@@ -86,6 +87,7 @@ void UdpNat::answered(UdpFlow& flow) noexcept {
   if (!flow.answered_) {
     flow.answered_ = true;
     unanswered_.erase(flow.unanswered_);
+    openings_.answered();
   }
 }
 
@@ -101,7 +103,9 @@ void UdpNat::flush() noexcept {
 
 void UdpNat::bury(UdpFlow& flow) noexcept {
   flow.flush();
-  answered(flow);  // leaves the list of the unanswered
+  if (!flow.answered_) {
+    unanswered_.erase(flow.unanswered_);
+  }
   flow.timer_.cancel();
   flow.socket_.reset();
   table_.erase(key_of(flow.guest()));

@@ -76,7 +76,7 @@ class UdpNat {
   Slab<UdpFlow> flows_;
   std::list<Handle> unanswered_;  // least recently used first
   std::vector<Handle> waiting_;   // flows with a batch
-  OpeningLimit openings_{timers_};
+  OpeningLimit openings_{timers_, WastedPart::kUdp};
 };
 
 }  // namespace l4n::nat

@@ -22,6 +22,8 @@ class WorkLimit {
   // It has taken so long. That may be more than was left, and has to be made up for; but a process that was
   // stopped in the middle of it does not pay for all of that.
   void spend(Duration time) noexcept { left_ = std::max(left_ - time, -burst_); }
+  // It is not to be counted after all.
+  void give_back(Duration time) noexcept { left_ = std::min(left_ + time, burst_); }
 
  private:
   Duration burst_;

@@ -294,8 +294,8 @@ TEST_CASE("connects that take long leave about half of the time to everything el
   const nat::TcpNat::Counters& counters = w.gateway->tcp().counters();
   // The burst, and for half of the time meanwhile as much again.
   const std::size_t at_once = connect_slowly(w, 500, 2ms, 0ms);
-  CHECK(at_once > 2 * nat::OpeningLimit::kBurst / 2ms - 2);
-  CHECK(at_once < 3 * nat::OpeningLimit::kBurst / 2ms);
+  CHECK(at_once > 2 * nat::OpeningLimit::kSlowBurst / 2ms - 2);
+  CHECK(at_once < 3 * nat::OpeningLimit::kSlowBurst / 2ms);
   CHECK(counters.attempts_dropped == 500 - at_once);
   CHECK(w.others.empty());
   // From then on, of 2 ms in 3.
@@ -313,12 +313,12 @@ TEST_CASE("connects that take as long as usual are not held back") {
   CHECK(connect_slowly(w, 1000, 50us, 0ms) == 1000);
 }
 
-TEST_CASE("connects that are refused have a fifth of the time, and then wait") {
+TEST_CASE("connects that are refused have a part of the time, and then wait") {
   World w;
   GuestPeer& old = w.connect(from_port(10'000));
   const std::size_t at_once = connect_slowly(w, 1000, 50us, 0ms, {Kind::refuse, ECONNREFUSED});
-  CHECK(at_once > nat::OpeningLimit::kBurst / 100us);
-  CHECK(at_once < 2 * nat::OpeningLimit::kBurst / 100us);
+  CHECK(at_once > nat::OpeningLimit::kWastedBurst / 100us);
+  CHECK(at_once < 2 * nat::OpeningLimit::kWastedBurst / 100us);
   CHECK(w.gateway->tcp().counters().attempts_dropped == 1000 - at_once);
   old.send(bytes_of("goes on"));
   w.settle();

@@ -383,7 +383,7 @@ TEST_CASE("icmp nat: flows without an answer make room first, and a flood hurts 
   CHECK(f.port.frames().size() == 1);
 }
 
-TEST_CASE("icmp nat: a flood of pings has a fifth of the time, and a running one goes on") {
+TEST_CASE("icmp nat: a flood of pings has a part of the time, and a running one goes on") {
   constexpr unsigned kFlood = 10'000;
   Fixture f;
   f.ping({.id = 1});

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 struct Fixture {
   sys::ManualClock clock;
   sys::TimerQueue timers{clock};
-  OpeningLimit limit{timers};
+  OpeningLimit limit{timers, 5};
 
   int open(sys::Duration takes) {
     return limit.timed([&] {
@@ -44,10 +44,10 @@ TEST_CASE_FIXTURE(Fixture, "opening limit: openings of which something comes hav
 }
 
 TEST_CASE_FIXTURE(Fixture,
-                  "opening limit: wasted ones have a fifth of the time, twice what they take counted") {
+                  "opening limit: wasted ones have their part of the time, twice what they take counted") {
   // So that each has its time, until the burst is used up.
   const int at_once = flood(10'000, 20us, 0us, true);
-  CHECK(at_once > OpeningLimit::kBurst / 40us);
+  CHECK(at_once > OpeningLimit::kWastedBurst / 40us);
   CHECK(at_once < 10'000);
   // 40 us of each 200.
   const int later = flood(10'000, 20us, 20us, true);
@@ -59,10 +59,22 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(flood(10'000, 20us, 0us, true) <= at_once + 1);
 }
 
+TEST_CASE_FIXTURE(Fixture, "opening limit: what is answered late is not wasted") {
+  constexpr int kWaiting = 100;
+  for (int i = 0; i < 100 * kWaiting; ++i) {
+    REQUIRE(limit.admit());
+    open(20us);
+    limit.wasted();
+    if (i >= kWaiting) {
+      limit.answered();
+    }
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "opening limit: slow ones have half of the time, whatever comes of them") {
   const int at_once = flood(500, 2ms, 0ms, false);
-  CHECK(at_once > OpeningLimit::kBurst / 2ms);
-  CHECK(at_once < 3 * OpeningLimit::kBurst / 2ms);
+  CHECK(at_once > OpeningLimit::kSlowBurst / 2ms);
+  CHECK(at_once < 3 * OpeningLimit::kSlowBurst / 2ms);
   // From then on, of 2 ms in 3.
   CHECK(flood(300, 2ms, 1ms, false) < 180);
 }

@@ -1,10 +1,14 @@
 """Attacks below TCP: malformed frames, and floods of datagrams, fragments and neighbours."""
+import concurrent.futures
+
 import frames
 from attack import Attack
 from frames import ATTACKER_IP, ATTACKER_MAC, ICMP, ICMP6, IPV4_ID, TCP, UDP
 from lab import BLACKHOLE_IP, BLACKHOLE_IP6, DNS, DNS6, GATEWAY, GATEWAY6, GUEST_IP, WAN_IP3, WAN_IP6_3
+from probe import SILENCE
 
 MORE_FRAGMENTS = 0x2000
+NOBODYS_PORT = 1  # on the host
 LARGEST_MTU = ("-m", 65521)
 # Fragments of IPv6 are kept for a minute (RFC 8200 4.5), and with them the pages in which they lie.
 AFTER_FRAGMENTS = 65.0
@@ -57,6 +61,30 @@ def udp_flows(scene):
     return f"{sent:,} source ports, {reached:,.0f}/s"
 
 
+def openings(scene):
+    """Four floods at once, each of frames that want a socket of their own, of which nothing comes."""
+    rate, seconds = scene.choose((2_500, 2), (15_000, 20))
+    sender = {"sender": "10.0.2.64"}
+    another = f"{frames.IPV4_SOURCE + 3}:1:random"
+    port = f"{frames.SOURCE_PORT}:2:count"
+    floods = [
+        (frames.ipv4(UDP, frames.udp(1024, 9, b"x"), BLACKHOLE_IP, **sender), port),
+        (frames.ipv4(TCP, frames.tcp(1024, NOBODYS_PORT), GATEWAY, **sender), port),
+        (frames.ipv4(ICMP, frames.echo_request(8), BLACKHOLE_IP, **sender), f"{frames.ECHO_IDENTIFIER}:2:count"),
+        (frames.ipv4(UDP, frames.udp(1024, 53, frames.question(SILENCE)), DNS, **sender), port),
+    ]
+    with concurrent.futures.ThreadPoolExecutor(len(floods)) as pool:
+        done = [pool.submit(scene.flood, [frame], rate * seconds, "vary", field, another, rate=rate)
+                for frame, field in floods]
+        sent = [one.result() for one in done]
+    for part in ("ping", "dns"):
+        scene.expect_counted(part, "evicted")
+    if scene.full:
+        for part, counter in (("udp", "dropped"), ("tcp", "attempts_dropped"), ("ping", "dropped"), ("dns", "dropped")):
+            scene.expect_counted(part, counter)
+    return f"{sum(count for count, _ in sent):,} frames, {sum(reached for _, reached in sent):,.0f}/s"
+
+
 def fragments(scene):
     """First fragments without an end; then pairs that overlap, of which nothing may be delivered."""
     lone = [frames.ipv4(UDP, frames.udp(4000, 9, bytes(1400)), BLACKHOLE_IP, fragment=MORE_FRAGMENTS),
@@ -94,6 +122,7 @@ def neighbours(scene):
 
 ATTACKS = (
     Attack("udp", "UDP flow flood", udp_flows, lingers=True),
+    Attack("openings", "UDP, SYN, ping and DNS floods at once", openings, lingers=True),
     Attack("fragments", "fragment flood", fragments, options=("-6",), lingers=True),
     Attack("malformed", "malformed frames", malformed, options=("-6", *LARGEST_MTU), after=AFTER_FRAGMENTS),
     Attack("neighbours", "ARP/ND/DHCP floods", neighbours, options=("-6",)),

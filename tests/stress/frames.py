@@ -23,7 +23,7 @@ IPV4_PAYLOAD = 34
 DHCP_CHADDR = IPV4_PAYLOAD + 8 + 28
 SOURCE_PORT = IPV4_PAYLOAD
 IPV6_SOURCE = 22
-TCP_SEQUENCE = IPV4_PAYLOAD + 4
+TCP_SEQUENCE = ECHO_IDENTIFIER = IPV4_PAYLOAD + 4
 
 
 def ethernet(ether_type, payload, *, source=ATTACKER_MAC, destination=GATEWAY_MAC):
@@ -65,6 +65,11 @@ def window_scale(shift):
 
 def echo_request(kind, payload=b"stress"):
     return struct.pack("!BBHHH", kind, 0, 0, 1, 1) + payload
+
+
+def question(label, identifier=1):
+    """A DNS question for the address of a name of one label."""
+    return struct.pack("!HHHHHH", identifier, 0x100, 1, 0, 0, 0) + label + b"\0\0\1\0\1"
 
 
 def neighbour_solicitation(target, source_mac):

@@ -15,6 +15,7 @@ from namespaces import inside_netns
 from netio import connect, listener, udp
 
 ECHO_EVERY, ASK_EVERY = 0.05, 0.25  # seconds
+SILENCE = b"\x07silence"  # the label of names that are never answered
 REPEAT = 0.2     # a question or a ping that was lost is sent again, as every resolver does
 GIVE_UP = 30.0   # seconds: counts as that long
 
@@ -121,7 +122,7 @@ def serve_echo(place, stack):
 
 
 def serve_names(place, stack):
-    """A resolver for which every name exists, without an address."""
+    """A resolver for which every name exists, without an address, but for those of which it says nothing."""
     server = stack.enter_context(udp(place, place.address, 53, timeout=0.2))
     stop = threading.Event()
 
@@ -129,7 +130,8 @@ def serve_names(place, stack):
         while not stop.is_set():
             with contextlib.suppress(OSError):
                 question, asker = server.recvfrom(2048)
-                server.sendto(question[:2] + b"\x81\x80" + question[4:], asker)
+                if SILENCE not in question:
+                    server.sendto(question[:2] + b"\x81\x80" + question[4:], asker)
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     stack.callback(thread.join)

@@ -41,4 +41,16 @@ TEST_CASE("work limit: a fifth of the time") {
   CHECK(limit.admit(Time(1s + 6ms)));
 }
 
+TEST_CASE("work limit: what is given back may be used again, but not saved") {
+  WorkLimit limit(10ms, 2);
+  CHECK(limit.admit(Time(1s)));
+  limit.spend(10ms);
+  CHECK_FALSE(limit.admit(Time(1s)));
+  limit.give_back(1ms);
+  CHECK(limit.admit(Time(1s)));
+  limit.give_back(1h);
+  limit.spend(10ms);
+  CHECK_FALSE(limit.admit(Time(1s)));
+}
+
 }  // namespace l4n::sys
