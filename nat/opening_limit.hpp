@@ -15,7 +15,8 @@
 
 namespace l4n::nat {
 
-// Of the time, for openings of which nothing comes: 8 is an eighth. All of them together leave almost half of it.
+// Of the time, for openings of which nothing comes: 8 is an eighth. All of them together leave almost half of
+// it.
 struct WastedPart {
   static constexpr int kTcp = 8;
   static constexpr int kUdp = 8;
