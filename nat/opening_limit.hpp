@@ -36,7 +36,10 @@ class OpeningLimit {
       : timers_(timers), wasted_(kWastedBurst, wasted_part) {}
 
   // Whether one more flow may be opened now.
-  [[nodiscard]] bool admit() noexcept { return slow_.admit(timers_.now()) && wasted_.admit(timers_.now()); }
+  [[nodiscard]] bool admit() noexcept {
+    const sys::Time now = timers_.now();
+    return slow_.admit(now) && wasted_.admit(now);
+  }
 
   // Takes the time while `open` makes what a flow needs of the host; returns what that returns.
   template <class F>

@@ -28,9 +28,9 @@ namespace l4n::nat {
 class TcpNat {
  public:
   // Attempts that make room in so much time. In a flood of SYNs the rest is dropped, which the guest repeats:
-  // to make a socket for each, and to close it at once for the next one, would take the processor from those
-  // who are connected, and leave none of the attempts the time in which an answer can come (an eighth of a
-  // second at least). Few at once, so that the guest's other frames do not pile up behind them.
+  // each attempt is to have the time in which an answer can come (an eighth of a second at least), however
+  // fast the machine is; that the flood does not take the processor is for openings_ to see. Few at once, so
+  // that the guest's other frames do not pile up behind them.
   static constexpr std::uint32_t kEvictions = 64;
   static constexpr sys::Duration kEvictionPeriod = std::chrono::milliseconds(8);
 

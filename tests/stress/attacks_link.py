@@ -17,7 +17,6 @@ ROUTERS = "ff02::2"
 
 def corpus():
     """One of each kind that the program understands."""
-    question = bytes.fromhex("000101000001000000000000") + b"\x05probe\x04test\x00\x00\x01\x00\x01"
     options = frames.mss(1460) + b"\x01\x03\x03\x07" + b"\x04\x02\x01\x01"
     both = [(frames.ipv4, WAN_IP3, GATEWAY, DNS, ICMP, 8), (frames.ipv6, WAN_IP6_3, GATEWAY6, DNS6, ICMP6, 128)]
     made = [frames.arp(1, ATTACKER_MAC, ATTACKER_IP, GATEWAY), frames.arp(2, ATTACKER_MAC, ATTACKER_IP, GATEWAY),
@@ -32,7 +31,7 @@ def corpus():
     for build, outside, gateway, resolver, icmp, echo in both:
         made += [build(icmp, frames.echo_request(echo), gateway), build(icmp, frames.echo_request(echo), outside),
                  build(UDP, frames.udp(4000, 4000, bytes(64)), outside),
-                 build(UDP, frames.udp(4000, 53, question), resolver),
+                 build(UDP, frames.udp(4000, 53, frames.question("probe.test")), resolver),
                  build(TCP, frames.tcp(4000, 80, options=options), outside),
                  build(TCP, frames.tcp(4000, 80, flags=frames.ACK, payload=bytes(100)), outside),
                  build(TCP, frames.tcp(4000, 80, flags=frames.RST), outside)]

@@ -67,9 +67,10 @@ def echo_request(kind, payload=b"stress"):
     return struct.pack("!BBHHH", kind, 0, 0, 1, 1) + payload
 
 
-def question(label, identifier=1):
-    """A DNS question for the address of a name of one label."""
-    return struct.pack("!HHHHHH", identifier, 0x100, 1, 0, 0, 0) + label + b"\0\0\1\0\1"
+def question(name, identifier=1):
+    """A DNS question for the IPv4 address of a name."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack("!6H", identifier, 0x0100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
 
 
 def neighbour_solicitation(target, source_mac):

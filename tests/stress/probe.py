@@ -10,12 +10,13 @@ import struct
 import threading
 import time
 
+import frames
 from lab import DNS, WAN_IP
 from namespaces import inside_netns
 from netio import connect, listener, udp
 
 ECHO_EVERY, ASK_EVERY = 0.05, 0.25  # seconds
-SILENCE = b"\x07silence"  # the label of names that are never answered
+SILENCE = "silence"  # a name for which nobody answers
 REPEAT = 0.2     # a question or a ping that was lost is sent again, as every resolver does
 GIVE_UP = 30.0   # seconds: counts as that long
 
@@ -75,7 +76,7 @@ class Probe:
             raise OSError("other bytes came back")
 
     def _ask(self, number):
-        question = struct.pack("!6H", number & 0xFFFF, 0x0100, 1, 0, 0, 0) + b"\x05probe\x04test\x00\x00\x01\x00\x01"
+        question = frames.question("probe.test", number & 0xFFFF)
         repeated(self._dns, question, lambda answer: answer[:2] == question[:2])
 
     def _echo_request(self, number):
@@ -122,7 +123,7 @@ def serve_echo(place, stack):
 
 
 def serve_names(place, stack):
-    """A resolver for which every name exists, without an address, but for those of which it says nothing."""
+    """A resolver for which every name exists, without an address, but one of which it says nothing."""
     server = stack.enter_context(udp(place, place.address, 53, timeout=0.2))
     stop = threading.Event()
 
@@ -130,7 +131,7 @@ def serve_names(place, stack):
         while not stop.is_set():
             with contextlib.suppress(OSError):
                 question, asker = server.recvfrom(2048)
-                if SILENCE not in question:
+                if SILENCE.encode() not in question:
                     server.sendto(question[:2] + b"\x81\x80" + question[4:], asker)
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
